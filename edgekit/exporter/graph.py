@@ -1,0 +1,161 @@
+"""The conversion graph: representations are nodes, converters ("hops") are edges.
+
+A hop is one file with a ``convert`` function and one row here. Every pair of source and target gains from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgekit.errors import UsageError
+from edgekit.jobs.process import Context
+from edgekit.registry import Registry, Row
+from edgekit.types import Signature
+
+#: The artifact formats that edgekit makes.
+TARGETS = ("onnx", "openvino", "tflite")
+
+
+@dataclass(frozen=True, slots=True)
+class HopRequest:
+    """What a hop converts.
+
+    Attributes:
+        model: entry file of the representation it starts from; companions lie beside it.
+        signature: of the source: names and order of inputs and outputs that the result must have, and shapes
+            with free dimensions as None.
+        folder: where to write the result.
+        opset: ONNX operator set asked for, or None for the hop's default.
+    """
+
+    model: Path
+    signature: Signature
+    folder: Path
+    opset: int | None
+
+
+class Convert(Protocol):
+    """The function of a hop: writes the next representation into ``request.folder``, returns its entry file."""
+
+    def __call__(self, request: HopRequest) -> Path: ...
+
+
+@dataclass(frozen=True)
+class HopRow(Row):
+    """A hop, described without importing it.
+
+    Attributes:
+        source, destination: representations it leads from and to.
+        backend: Keras backend of the process that it must run in, or None for any.
+        cost: relative time to convert a small model, process start included; routes are tried by cost.
+        limits: what it is known not to convert, in one sentence.
+    """
+
+    source: str = ""
+    destination: str = ""
+    backend: str | None = None
+    cost: float = 1.0
+    limits: str = ""
+
+    @property
+    def context(self) -> Context:
+        """The process it runs in. Conversion never touches an accelerator."""
+        return conversion_context(self.backend)
+
+
+def conversion_context(backend: str | None) -> Context:
+    """The worker context of a Keras backend, or of plain converters."""
+    env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    if backend is None:
+        return Context("plain", env)
+    return Context(f"keras@{backend}", {**env, "KERAS_BACKEND": backend})
+
+
+def _hop(name: str, extra: str, needs: tuple[str, ...], cost: float, limits: str = "", backend: str | None = None) -> HopRow:
+    source, _, destination = name.partition(">")
+    module = name.replace("@", "_").replace(">", "_to_")
+    return HopRow(
+        name, f"edgekit.exporter.hops.{module}:convert", extra, needs, source, destination, backend, cost, limits
+    )
+
+
+HOPS = Registry[HopRow](
+    "hop",
+    "edgekit.hops",
+    (
+        _hop("keras@torch>onnx", "export-onnx", ("keras", "torch", "onnx", "onnxscript"), 12, backend="torch"),
+        _hop("keras@jax>onnx", "export-onnx", ("keras", "jax", "onnx", "jax2onnx"), 8, backend="jax"),
+        _hop("keras@openvino>openvino", "export-openvino", ("keras", "openvino"), 5, backend="openvino"),
+        _hop("keras@jax>stablehlo", "jax", ("keras", "jax"), 5, backend="jax"),
+        _hop("keras@torch>tflite", "export-tflite", ("keras", "torch", "litert_torch"), 20, backend="torch"),
+        _hop("onnx>openvino", "export-openvino", ("openvino",), 1),
+        _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 1),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path through the graph.
+
+    Attributes:
+        hops: in order.
+    """
+
+    hops: tuple[HopRow, ...]
+
+    @property
+    def name(self) -> str:
+        return ">".join([self.hops[0].source, *(hop.destination for hop in self.hops)])
+
+    @property
+    def cost(self) -> float:
+        return sum(hop.cost for hop in self.hops)
+
+    def missing(self) -> tuple[str, ...]:
+        """Extras to install before this route can be tried."""
+        return tuple(dict.fromkeys(hop.extra for hop in self.hops if hop.missing()))
+
+
+def routes(kind: str, target: str, *, backend: str = "auto", route: str | None = None) -> tuple[Route, ...]:
+    """Routes from a source kind to a target, cheapest first.
+
+    Args:
+        kind: source kind, such as ``keras``; its nodes are ``keras@jax``, ``keras@torch`` and so on.
+        target: one of `TARGETS`.
+        backend: only routes that start on this Keras backend; ``auto`` for all.
+        route: only the route of this name.
+
+    Raises:
+        UsageError: the target is unknown, or nothing leads there.
+    """
+    if target not in TARGETS:
+        raise UsageError(
+            "unknown-target", f"there is no target {target!r}.", received=target, hint=f"Choose one of: {', '.join(TARGETS)}, all."
+        )
+    hops = tuple(HOPS)
+    starts = {hop.source for hop in hops if hop.source.partition("@")[0] == kind}
+    if backend != "auto":
+        starts &= {f"{kind}@{backend}"}
+    found = sorted((path for start in starts for path in _paths(hops, start, target)), key=lambda path: (path.cost, path.name))
+    chosen = tuple(path for path in found if route in (None, path.name))
+    if not chosen:
+        known = ", ".join(path.name for path in found) or "none"
+        raise UsageError(
+            "no-route", f"no route leads from {kind} to {target}.", received=route or backend, hint=f"Routes that do: {known}."
+        )
+    return chosen
+
+
+def _paths(hops: tuple[HopRow, ...], start: str, target: str, seen: tuple[HopRow, ...] = ()) -> Iterator[Route]:
+    """Every path without a circle."""
+    if seen and start == target:
+        yield Route(seen)
+        return
+    visited = {hop.source for hop in seen}
+    for hop in hops:
+        if hop.source == start and hop.destination not in visited:
+            yield from _paths(hops, hop.destination, target, (*seen, hop))

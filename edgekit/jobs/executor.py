@@ -1,0 +1,193 @@
+"""Runs jobs: places blobs, keeps one warm worker per context, lets independent jobs run side by side."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from edgekit.errors import InternalError, UsageError
+from edgekit.jobs.process import Context, Limits, Worker
+from edgekit.jobs.protocol import Job, Progress, blob_of, blobs_in
+from edgekit.types import Blob
+
+T = TypeVar("T")
+
+OnProgress = Callable[[Progress], None]
+
+#: Most jobs at once. Two jobs of 4 GiB each stay within 8 GiB.
+MAX_PARALLEL = 2
+
+#: An idle worker that holds more than this is replaced before its next job.
+IDLE_BYTES = 2 << 30
+
+
+def _ignore(progress: Progress) -> None:
+    pass
+
+
+def default_limits() -> Limits:
+    """Limits of one job, from ``EDGEKIT_JOB_TIMEOUT_S`` (1800) and ``EDGEKIT_JOB_MEMORY_GB`` (4)."""
+    return Limits(
+        timeout_s=_number("EDGEKIT_JOB_TIMEOUT_S", 1800.0),
+        memory_bytes=int(_number("EDGEKIT_JOB_MEMORY_GB", 4.0) * 2**30),
+    )
+
+
+class Executor:
+    """Executes jobs for one command. A context manager: no worker outlives it.
+
+    Thread-safe: callers run independent jobs from several threads, and the executor decides what may run
+    side by side. Conversion jobs share one warm worker per context; a timing gets a fresh process (`session`)
+    and the machine for itself (``alone=True``).
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or default_limits()
+        self._root = Path(tempfile.mkdtemp(prefix="edgekit-"))
+        self._paths: dict[str, Path] = {}
+        self._warm: dict[object, Worker] = {}
+        self._live: set[Worker] = set()
+        self._locks: dict[object, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._slots = threading.Semaphore(parallel_jobs())
+        self._alone = threading.Lock()
+        self._ids = itertools.count(1)
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in list(self._live):
+            worker.close()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def add(self, path: Path, name: str | None = None) -> Blob:
+        """Make a local file known, so that messages can name it."""
+        blob = blob_of(path, name)
+        self._paths[blob.sha256] = path
+        return blob
+
+    def path(self, blob: Blob) -> Path:
+        """Where the content of a blob lies on this machine, until the executor closes."""
+        return self._paths[blob.sha256]
+
+    def scratch(self) -> Path:
+        """A new empty folder that goes with the executor."""
+        return Path(tempfile.mkdtemp(dir=self._root, prefix="scratch-"))
+
+    def run(self, job: Job[T], context: Context, on_progress: OnProgress = _ignore) -> T:
+        """Execute a job in the warm worker of its context.
+
+        Raises:
+            EdgekitError: see `Worker.run`.
+        """
+        with self._guard:
+            lock = self._locks.setdefault(context.key, threading.Lock())
+        with lock, self._slots:
+            worker = self._warm.get(context.key)
+            if worker is None or not worker.alive or worker.rss_bytes > IDLE_BYTES:
+                if worker is not None:
+                    self._retire(worker)
+                worker = self._warm[context.key] = self._start(context)
+            return self._execute(worker, job, on_progress)
+
+    def run_fresh(self, job: Job[T], context: Context, on_progress: OnProgress = _ignore) -> T:
+        """Execute a job in a process of its own: the first load of a new artifact must not hurt another job."""
+        with self._slots, self._fresh(context) as worker:
+            return self._execute(worker, job, on_progress)
+
+    @contextmanager
+    def session(self, context: Context) -> Iterator[Callable[[Job[T]], T]]:
+        """A fresh process for several jobs that each have the machine for themselves: one artifact's timing."""
+        with self._fresh(context) as worker:
+
+            def run_alone(job: Job[T]) -> T:
+                with self._machine():
+                    return self._execute(worker, job, _ignore)
+
+            yield run_alone
+
+    def release(self, context: Context) -> None:
+        """End the warm worker of a context that has no more jobs."""
+        with self._guard:
+            worker = self._warm.pop(context.key, None)
+        if worker is not None:
+            self._retire(worker)
+
+    @contextmanager
+    def _machine(self) -> Iterator[None]:
+        with self._alone:  # one taker of all slots at a time, else two would wait for each other
+            taken = parallel_jobs()
+            for _ in range(taken):
+                self._slots.acquire()
+            try:
+                yield
+            finally:
+                self._slots.release(taken)
+
+    @contextmanager
+    def _fresh(self, context: Context) -> Iterator[Worker]:
+        worker = self._start(context)
+        try:
+            yield worker
+        finally:
+            self._retire(worker)
+
+    def _start(self, context: Context) -> Worker:
+        folder = Path(tempfile.mkdtemp(dir=self._root, prefix="worker-"))
+        worker = Worker(context, folder)
+        self._live.add(worker)
+        return worker
+
+    def _retire(self, worker: Worker) -> None:
+        worker.close()
+        self._live.discard(worker)
+
+    def _execute(self, worker: Worker, job: Job[T], on_progress: OnProgress) -> T:
+        job_id = f"{next(self._ids):04d}"
+        folder = worker.folder / job_id
+        folder.mkdir()
+        for blob in blobs_in(job):
+            _place(self.path(blob), folder / blob.name)
+        result: T = worker.run(job, job_id, self.limits, on_progress)
+        for blob in blobs_in(result):
+            self._paths.setdefault(blob.sha256, folder / blob.name)
+        return result
+
+
+def parallel_jobs() -> int:
+    """How many jobs may run at once on this machine."""
+    return max(1, min(MAX_PARALLEL, os.cpu_count() or 1))
+
+
+def _place(source: Path, target: Path) -> None:
+    """Hard link, or copy across file systems."""
+    if target.exists():
+        if not target.samefile(source) and blob_of(target).sha256 != blob_of(source).sha256:
+            raise InternalError("blob-clash", f"two blobs of one job are called {target.name}.", hint="Report this as a bug.")
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _number(variable: str, default: float) -> float:
+    text = os.environ.get(variable)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise UsageError("bad-setting", f"{variable} should be a number above zero.", received=text, hint=f"Unset {variable}.")
+    return value

@@ -1,0 +1,97 @@
+"""The process that executes jobs: ``python -m edgekit.jobs``. Part of the device core.
+
+It takes jobs from stdin one at a time, works in the current folder, and leaves when stdin ends: when the host
+is gone, even killed, nothing of it is left running. Its stdout belongs to the protocol; whatever a library
+prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, Dict, Optional, TextIO
+
+from edgekit.errors import EdgekitError
+from edgekit.jobs.codec import to_json
+from edgekit.jobs.protocol import Progress, Workspace, decode_job
+
+
+def main() -> None:
+    """Serve jobs until stdin ends."""
+    events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # a library that prints cannot corrupt the protocol
+    faulthandler.enable()  # a crash leaves a Python stack in the log
+    lines: queue.Queue[Optional[str]] = queue.Queue()
+    busy = threading.Event()
+    threading.Thread(target=_listen, args=(lines, busy), daemon=True).start()
+    while True:
+        line = lines.get()
+        if line is None:
+            return
+        serve(json.loads(line), Path.cwd(), events)
+        busy.clear()
+        _reset_libraries()
+
+
+def serve(envelope: Dict[str, Any], root: Path, events: TextIO) -> None:
+    """Execute one job and write its events."""
+
+    def emit(event: str, **fields: Any) -> None:
+        events.write(json.dumps({"event": event, **fields}) + "\n")
+
+    def report(progress: Progress) -> None:
+        emit("progress", **to_json(progress))
+
+    try:
+        job = decode_job(envelope)
+        result = job.run(Workspace(root / str(envelope["id"]), report))
+        emit("result", result=to_json(result))
+    except EdgekitError as error:
+        emit("error", **_error_fields(error), traceback=traceback.format_exc())
+    except MemoryError as error:
+        emit("error", type="JobOutOfMemory", **_foreign(error, "out-of-memory"), traceback=traceback.format_exc())
+    except Exception as error:  # whatever a converter raises is the outcome of this job
+        emit("error", type="JobFailed", **_foreign(error, "job-failed"), traceback=traceback.format_exc())
+
+
+def _listen(lines: queue.Queue[Optional[str]], busy: threading.Event) -> None:
+    """Hand on jobs; when the host has gone in the middle of one, end this process and its children."""
+    for line in sys.stdin:
+        busy.set()
+        lines.put(line)
+    if busy.is_set():
+        if os.getpid() == os.getpgrp():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+    lines.put(None)
+
+
+def _error_fields(error: EdgekitError) -> Dict[str, Any]:
+    return {
+        "type": type(error).__name__,
+        "code": error.code,
+        "message": error.message,
+        "received": error.received,
+        "hint": error.hint,
+    }
+
+
+def _foreign(error: BaseException, code: str) -> Dict[str, Any]:
+    """An error of a library, in one line: the first line of its message that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return {"code": code, "message": text[:500], "received": None, "hint": "Run again with --debug for the traceback."}
+
+
+def _reset_libraries() -> None:
+    """Make the next job's layer names start from zero, as in a fresh process."""
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.utils.clear_session()

@@ -1,0 +1,114 @@
+"""A name for every adapter, imported when it is used. Part of the device core.
+
+A built-in adapter is one row in a registry; a third party's is an entry point in the registry's group. Both
+are the same kind of row, so nothing else in edgekit knows which adapters exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module, metadata, util
+from typing import Any, Dict, Generic, Iterator, Tuple, TypeVar
+
+from edgekit.errors import MissingError, UsageError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One adapter, described without importing it.
+
+    Attributes:
+        name: what users type.
+        target: ``package.module:attribute``, imported on use.
+        extra: the optional dependency set of edgekit that it needs.
+        needs: modules that must be importable.
+    """
+
+    name: str
+    target: str
+    extra: str
+    needs: Tuple[str, ...]
+
+    def missing(self) -> Tuple[str, ...]:
+        """Modules that are not installed, found without importing any."""
+        return tuple(module for module in self.needs if not _installed(module))
+
+    def load(self) -> Any:
+        """Import the adapter.
+
+        Raises:
+            MissingError: a module it needs is not installed; the hint is the command that installs it.
+        """
+        missing = self.missing()
+        if missing:
+            raise MissingError(
+                "missing-extra",
+                f"{self.name} needs {', '.join(missing)}, which this environment does not have.",
+                hint=f"Run: {install_command(self.extra)}",
+            )
+        module, _, attribute = self.target.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Registry(Generic[R]):
+    """Rows by name: the built-in ones and those of entry points in ``group``."""
+
+    def __init__(self, noun: str, group: str, rows: Tuple[R, ...]) -> None:
+        self.noun = noun
+        self.group = group
+        self._builtin = rows
+
+    def rows(self) -> Dict[str, R]:
+        """All rows in order. An entry point is either a Row or a callable that returns one."""
+        found = {row.name: row for row in self._builtin}
+        for entry in _entry_points(self.group):
+            row = entry.load()
+            if not isinstance(row, Row):
+                row = row()
+            if row.name in found:
+                raise UsageError(
+                    "duplicate-adapter",
+                    f"two packages offer the {self.noun} {row.name!r}.",
+                    received=f"{found[row.name].target} and {row.target}",
+                    hint="Uninstall one of them.",
+                )
+            found[row.name] = row
+        return found
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.rows().values())
+
+    def __getitem__(self, name: str) -> R:
+        rows = self.rows()
+        if name not in rows:
+            raise UsageError(
+                f"unknown-{self.noun}".replace(" ", "-"),
+                f"there is no {self.noun} {name!r}.",
+                received=name,
+                hint=f"Choose one of: {', '.join(sorted(rows))}.",
+            )
+        return rows[name]
+
+
+def install_command(extra: str) -> str:
+    """The shell command that installs one optional dependency set of edgekit."""
+    return f"pip install 'edgekit[{extra}]'"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the parent package of a dotted name is absent
+        return False
+
+
+@lru_cache(maxsize=None)  # scans every installed package
+def _entry_points(group: str) -> Any:
+    found = metadata.entry_points()
+    if hasattr(found, "select"):
+        return found.select(group=group)
+    return found.get(group, ())  # Python 3.9

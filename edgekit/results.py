@@ -1,0 +1,358 @@
+"""What the public functions return: frozen, with the JSON form that ``--json`` prints.
+
+JSON is the truth; terminal tables, Markdown and HTML (`edgekit.report`) are views of these. ``verdict`` is the
+worst of the parts, and ``ok`` is true exactly when the command exits with 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Optional
+
+from edgekit.jobs.codec import to_json
+from edgekit.types import Attempt, Effective, Evidence, Signature, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class OutputParity:
+    """How one output compares with its reference.
+
+    Attributes:
+        name: of the output.
+        max_abs: largest absolute difference, in the output's unit.
+        max_rel: largest difference relative to the reference, its magnitude floored at 1e-3 of its deviation.
+        sqnr_db: signal to quantization noise, ``10 log10(sum(ref^2) / sum((ref - got)^2))``; None when equal.
+        worst_sqnr_db: the same for the worst single sample.
+        cosine: cosine similarity over all elements.
+        top1_agreement: share of samples with the same largest element; None where the output is no score vector.
+        top1_ci95: Clopper-Pearson interval of that share.
+        tolerance: the bound on ``max_abs`` that was derived; None where the precision has no such bound.
+        noise_floor: largest change of the source's own output when its inputs move by one ulp.
+    """
+
+    name: str
+    max_abs: Optional[float]
+    max_rel: Optional[float]
+    sqnr_db: Optional[float]
+    worst_sqnr_db: Optional[float]
+    cosine: Optional[float]
+    top1_agreement: Optional[float]
+    top1_ci95: Optional[tuple[float, ...]]
+    tolerance: Optional[float]
+    noise_floor: Optional[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """A comparison with the source and what it says.
+
+    Attributes:
+        verdict: worst criterion.
+        reasons: one sentence per criterion that did not hold, or that could not be judged.
+        outputs: figures per output.
+        evidence: what was run.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    outputs: tuple[OutputParity, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """A task metric on evaluation samples, beside the source's own.
+
+    Attributes:
+        metric: ``accuracy``.
+        value, source_value: of the artifact and of the source, between 0 and 1.
+        drop: ``source_value - value``.
+        drop_ci95: paired interval of the drop.
+        samples: how many were judged.
+    """
+
+    metric: str
+    value: float
+    source_value: float
+    drop: float
+    drop_ci95: tuple[float, ...]
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pays:
+    """Whether a quantized artifact is faster than the one it was made from.
+
+    Attributes:
+        device: where both were timed, in turns.
+        answer: ``yes`` or ``no`` when the interval excludes 1, else ``not shown``.
+        speedup: p50 of the parent over p50 of the artifact.
+        ci95: interval of the speed-up.
+        likely_reason: why it does not pay, in one sentence; None when it does.
+    """
+
+    device: str
+    answer: Literal["yes", "no", "not shown"]
+    speedup: Optional[float]
+    ci95: Optional[tuple[float, ...]]
+    likely_reason: Optional[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactResult:
+    """One artifact that was made, or the attempts that made none.
+
+    ``path``, ``size_bytes``, ``sha256`` and ``route`` are None when no route was accepted.
+    """
+
+    target: str
+    precision: str
+    path: Optional[str]
+    size_bytes: Optional[int]
+    sha256: Optional[str]
+    route: Optional[str]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    parity: Optional[Parity]
+    accuracy: Optional[Accuracy]
+    attempts: tuple[Attempt, ...]
+    pays: tuple[Pays, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.target} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One artifact, checked on one runtime and device.
+
+    Attributes:
+        culprit: the first stage that differs, such as ``export`` or ``quantize``; None when nothing failed.
+    """
+
+    artifact: str
+    target: str
+    precision: str
+    runtime: str
+    device: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    outputs: tuple[OutputParity, ...]
+    effective: Optional[Effective]
+    culprit: Optional[str]
+    accuracy: Optional[Accuracy] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds per inference. Percentiles are nearest rank over all openings.
+
+    Attributes:
+        p99: None where fewer than 500 inferences support it.
+        ci95_p50: bootstrapped over openings.
+    """
+
+    p50: float
+    p90: float
+    p99: Optional[float]
+    min: float
+    mean: float
+    ci95_p50: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """One artifact, timed on one runtime and device.
+
+    Attributes:
+        threads: inference threads; None is the engine's own choice.
+        load_ms, first_ms: opening the artifact and its first inference, in a fresh process.
+        peak_rss_mb: what the process held at its peak beyond the bare interpreter with its engine, in MiB.
+        openings: independent openings; ``samples`` counts the inferences of all.
+        opening_p50_ms: median of each opening, which a later comparison bootstraps over.
+        environment: facts about the machine, such as ``cpu``, ``governor``, ``load_before``.
+        measured_at: UTC, ISO 8601.
+    """
+
+    artifact: str
+    target: str
+    precision: str
+    runtime: str
+    device: str
+    threads: Optional[int]
+    batch: int
+    scenario: str
+    latency_ms: Optional[Latency]
+    throughput_per_s: Optional[float]
+    load_ms: Optional[float]
+    first_ms: Optional[float]
+    peak_rss_mb: Optional[float]
+    size_bytes: int
+    openings: int
+    samples: int
+    opening_p50_ms: tuple[float, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    effective: Optional[Effective]
+    environment: dict[str, str]
+    measured_at: str
+    pays: tuple[Pays, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.target} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A result against a stored baseline.
+
+    Attributes:
+        ratio: new p50 over baseline p50; above 1 is slower.
+        ci95: interval of the ratio.
+        answer: ``faster``, ``slower``, ``no difference shown`` or ``not comparable``.
+        regression: whether the lower bound exceeds the limit that was given.
+    """
+
+    artifact: str
+    baseline: str
+    ratio: Optional[float]
+    ci95: Optional[tuple[float, ...]]
+    answer: str
+    regression: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSummary:
+    """A trained model in a few figures.
+
+    Attributes:
+        path: as the user gave it.
+        sha256: of the file.
+        kind: ``keras``.
+        backend: that the reference ran on.
+        framework: library and version that wrote the file.
+        signature: named inputs and outputs.
+        parameters: count of weights.
+    """
+
+    path: str
+    sha256: str
+    kind: str
+    backend: str
+    framework: str
+    signature: Signature
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Which artifact to deploy, and why; ``artifact`` is None when none can be recommended."""
+
+    artifact: Optional[str]
+    path: Optional[str]
+    reason: str
+
+
+class Result:
+    """Base of what a command returns: adds the schema to the JSON form."""
+
+    __slots__ = ()
+    schema: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": self.schema, **to_json(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult(Result):
+    """What `edgekit.export` and `edgekit.quantize` return; they differ in the schema."""
+
+    schema: ClassVar[str] = "edgekit.export/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: str
+    source: SourceSummary
+    artifacts: tuple[ArtifactResult, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeResult(Result):
+    """What `edgekit.quantize` returns."""
+
+    schema: ClassVar[str] = "edgekit.quantize/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: str
+    artifacts: tuple[ArtifactResult, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult(Result):
+    """What `edgekit.check` returns."""
+
+    schema: ClassVar[str] = "edgekit.check/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: Optional[str]
+    against: str
+    results: tuple[CheckRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult(Result):
+    """What `edgekit.bench` returns."""
+
+    schema: ClassVar[str] = "edgekit.bench/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: Optional[str]
+    results: tuple[BenchRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult(Result):
+    """What `edgekit.run` returns: the whole path of one source.
+
+    Attributes:
+        key: digest of everything that could change the result.
+        measured_at: UTC, ISO 8601.
+        cached: whether this is a stored result; nothing has run then.
+        report: the HTML page.
+    """
+
+    schema: ClassVar[str] = "edgekit.run/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: str
+    source: SourceSummary
+    artifacts: tuple[ArtifactResult, ...]
+    checks: tuple[CheckRow, ...]
+    latency: tuple[BenchRow, ...]
+    recommendation: Recommendation
+    key: str
+    measured_at: str
+    cached: bool
+    report: str
+    warnings: tuple[str, ...] = ()
+
+
+def holds(verdict: Verdict, *, strict: bool) -> bool:
+    """Whether a verdict lets the command exit with 0: ``weak`` does, unless ``--strict``."""
+    return verdict == "verified" or (verdict == "weak" and not strict)
+
+
+def unique(reasons: Iterable[str]) -> tuple[str, ...]:
+    """Reasons without repeats, in order."""
+    return tuple(dict.fromkeys(reasons))

@@ -1,0 +1,129 @@
+"""Jobs on a runtime: run an artifact on samples, time one opening of it. Part of the device core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from edgekit.jobs.protocol import Job, Progress, Workspace
+from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session
+from edgekit.runtimes.registry import RUNTIMES
+from edgekit.runtimes.timing import Opening, TimingPlan, time_opening
+from edgekit.types import Blob, Effective, Signature
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Outputs of an artifact on samples.
+
+    Attributes:
+        signature: as the artifact declares it.
+        outputs: one ``.npy`` per output name, samples first, for each batch size that was run.
+        batches: the batch sizes that were run.
+        effective: what really ran.
+        version: of the engine.
+    """
+
+    signature: Signature
+    outputs: Tuple[Dict[str, Blob], ...]
+    batches: Tuple[int, ...]
+    effective: Effective
+    version: str
+
+
+@dataclass(frozen=True)
+class RunJob(Job[RunResult]):
+    """Run an artifact on samples, once per batch size.
+
+    A batch size that the artifact itself rules out is left out; the result says which were run.
+
+    Attributes:
+        runtime: name in the registry.
+        files: the artifact, the entry file first.
+        inputs: one ``.npy`` per input name, samples first.
+        batches: batch sizes to run the samples in; a rest smaller than a fixed batch is padded.
+        options: how to open it.
+    """
+
+    runtime: str
+    files: Tuple[Blob, ...]
+    inputs: Dict[str, Blob]
+    batches: Tuple[int, ...]
+    options: OpenOptions
+
+    def run(self, work: Workspace) -> RunResult:
+        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        inputs = load_arrays(work, self.inputs)
+        with runtime.open(work.path(self.files[0]), self.options) as session:
+            fixed = session.signature.batch
+            batches = self.batches if fixed is None else (fixed,)
+            outputs = []
+            for batch in batches:
+                work.progress(Progress(f"run on {self.runtime} with batch {batch}"))
+                outputs.append(save_arrays(work, f"out{batch}", run_samples(session, inputs, batch)))
+            return RunResult(session.signature, tuple(outputs), batches, session.effective(), runtime.version())
+
+
+@dataclass(frozen=True)
+class TimeJob(Job[Opening]):
+    """Open an artifact once and time its inferences on given inputs.
+
+    Attributes:
+        runtime: name in the registry.
+        files: the artifact, the entry file first.
+        inputs: one ``.npy`` per input name; the first ``plan.batch`` samples are used.
+        options: how to open it.
+        plan: how long to warm up and to measure.
+    """
+
+    runtime: str
+    files: Tuple[Blob, ...]
+    inputs: Dict[str, Blob]
+    options: OpenOptions
+    plan: TimingPlan
+
+    def run(self, work: Workspace) -> Opening:
+        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        batch = {name: np.array(array[: self.plan.batch]) for name, array in load_arrays(work, self.inputs).items()}
+        return time_opening(runtime, work.path(self.files[0]), batch, self.options, self.plan)
+
+
+def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) -> Arrays:
+    """Run samples through a session in batches.
+
+    Args:
+        session: an opened artifact.
+        inputs: one array per input name, ``(samples, ...)``.
+        batch: samples per inference. A short last batch is padded with its last sample where the artifact's
+            batch is fixed, and the padding is cut off again.
+
+    Returns:
+        One array per output name, ``(samples, ...)``.
+    """
+    samples = min(len(array) for array in inputs.values())
+    pieces: List[Arrays] = []
+    for start in range(0, samples, batch):
+        piece = {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
+        count = len(next(iter(piece.values())))
+        if count < batch and session.signature.batch is not None:
+            piece = {name: np.concatenate([a, np.repeat(a[-1:], batch - count, axis=0)]) for name, a in piece.items()}
+        pieces.append({name: array[:count] for name, array in session.run(piece).items()})
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def load_arrays(work: Workspace, blobs: Mapping[str, Blob]) -> Arrays:
+    """Memory-mapped arrays of a message."""
+    return {name: np.load(work.path(blob), mmap_mode="r", allow_pickle=False) for name, blob in blobs.items()}
+
+
+def save_arrays(work: Workspace, prefix: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, Blob]:
+    """Write arrays into the job's folder and name them."""
+    blobs = {}
+    for index, (name, array) in enumerate(arrays.items()):
+        file = f"{prefix}-{index}.npy"  # names of tensors are no safe file names
+        np.save(Path(work.folder) / file, array, allow_pickle=False)
+        blobs[name] = work.blob(file)
+    return blobs
