@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "bench": "edgekit.latency.bench",
-    "check": "edgekit.parity.check",
+    "check": "edgekit.checking",
     "doctor": "edgekit.devices.doctor",
     "export": "edgekit.exporter.export",
     "inspect": "edgekit.inspection",
@@ -24,7 +24,7 @@ _PUBLIC = {
     "run": "edgekit.pipeline",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 the keys are strings
 
 
 def __getattr__(name: str) -> Any:

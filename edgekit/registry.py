@@ -6,10 +6,11 @@ are the same kind of row, so nothing else in edgekit knows which adapters exist.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import import_module, metadata, util
-from typing import Any, Dict, Generic, Iterator, Tuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from edgekit.errors import MissingError, UsageError
 
@@ -21,21 +22,21 @@ class Row:
     Attributes:
         name: what users type.
         target: ``package.module:attribute``, imported on use.
-        extra: the optional dependency set of edgekit that it needs.
+        extra: the optional dependency sets of edgekit that it needs, joined by commas.
         needs: modules that must be importable.
     """
 
     name: str
     target: str
     extra: str
-    needs: Tuple[str, ...]
+    needs: tuple[str, ...]
 
-    def missing(self) -> Tuple[str, ...]:
+    def missing(self) -> tuple[str, ...]:
         """Modules that are not installed, found without importing any."""
         return tuple(module for module in self.needs if not _installed(module))
 
-    def load(self) -> Any:
-        """Import the adapter.
+    def require(self) -> None:
+        """Refuse an adapter that cannot work here.
 
         Raises:
             MissingError: a module it needs is not installed; the hint is the command that installs it.
@@ -47,6 +48,14 @@ class Row:
                 f"{self.name} needs {', '.join(missing)}, which this environment does not have.",
                 hint=f"Run: {install_command(self.extra)}",
             )
+
+    def load(self) -> Any:
+        """Import the adapter.
+
+        Raises:
+            MissingError: see `require`.
+        """
+        self.require()
         module, _, attribute = self.target.partition(":")
         return getattr(import_module(module), attribute)
 
@@ -57,12 +66,12 @@ R = TypeVar("R", bound=Row)
 class Registry(Generic[R]):
     """Rows by name: the built-in ones and those of entry points in ``group``."""
 
-    def __init__(self, noun: str, group: str, rows: Tuple[R, ...]) -> None:
+    def __init__(self, noun: str, group: str, rows: tuple[R, ...]) -> None:
         self.noun = noun
         self.group = group
         self._builtin = rows
 
-    def rows(self) -> Dict[str, R]:
+    def rows(self) -> dict[str, R]:
         """All rows in order. An entry point is either a Row or a callable that returns one."""
         found = {row.name: row for row in self._builtin}
         for entry in _entry_points(self.group):
@@ -95,7 +104,7 @@ class Registry(Generic[R]):
 
 
 def install_command(extra: str) -> str:
-    """The shell command that installs one optional dependency set of edgekit."""
+    """The shell command that installs optional dependency sets of edgekit, joined by commas."""
     return f"pip install 'edgekit[{extra}]'"
 
 
@@ -106,7 +115,7 @@ def _installed(module: str) -> bool:
         return False
 
 
-@lru_cache(maxsize=None)  # scans every installed package
+@cache  # scans every installed package
 def _entry_points(group: str) -> Any:
     found = metadata.entry_points()
     if hasattr(found, "select"):

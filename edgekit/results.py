@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar, Literal
 
 from edgekit.jobs.codec import to_json
 from edgekit.types import Attempt, Effective, Evidence, Signature, Verdict
@@ -32,15 +32,15 @@ class OutputParity:
     """
 
     name: str
-    max_abs: Optional[float]
-    max_rel: Optional[float]
-    sqnr_db: Optional[float]
-    worst_sqnr_db: Optional[float]
-    cosine: Optional[float]
-    top1_agreement: Optional[float]
-    top1_ci95: Optional[tuple[float, ...]]
-    tolerance: Optional[float]
-    noise_floor: Optional[float]
+    max_abs: float | None
+    max_rel: float | None
+    sqnr_db: float | None
+    worst_sqnr_db: float | None
+    cosine: float | None
+    top1_agreement: float | None
+    top1_ci95: tuple[float, ...] | None
+    tolerance: float | None
+    noise_floor: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Pays:
 
     device: str
     answer: Literal["yes", "no", "not shown"]
-    speedup: Optional[float]
-    ci95: Optional[tuple[float, ...]]
-    likely_reason: Optional[str]
+    speedup: float | None
+    ci95: tuple[float, ...] | None
+    likely_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,14 @@ class ArtifactResult:
 
     target: str
     precision: str
-    path: Optional[str]
-    size_bytes: Optional[int]
-    sha256: Optional[str]
-    route: Optional[str]
+    path: str | None
+    size_bytes: int | None
+    sha256: str | None
+    route: str | None
     verdict: Verdict
     reasons: tuple[str, ...]
-    parity: Optional[Parity]
-    accuracy: Optional[Accuracy]
+    parity: Parity | None
+    accuracy: Accuracy | None
     attempts: tuple[Attempt, ...]
     pays: tuple[Pays, ...] = ()
 
@@ -140,9 +140,9 @@ class CheckRow:
     verdict: Verdict
     reasons: tuple[str, ...]
     outputs: tuple[OutputParity, ...]
-    effective: Optional[Effective]
-    culprit: Optional[str]
-    accuracy: Optional[Accuracy] = None
+    effective: Effective | None
+    culprit: str | None
+    accuracy: Accuracy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Latency:
 
     p50: float
     p90: float
-    p99: Optional[float]
+    p99: float | None
     min: float
     mean: float
     ci95_p50: tuple[float, ...]
@@ -181,21 +181,21 @@ class BenchRow:
     precision: str
     runtime: str
     device: str
-    threads: Optional[int]
+    threads: int | None
     batch: int
     scenario: str
-    latency_ms: Optional[Latency]
-    throughput_per_s: Optional[float]
-    load_ms: Optional[float]
-    first_ms: Optional[float]
-    peak_rss_mb: Optional[float]
+    latency_ms: Latency | None
+    throughput_per_s: float | None
+    load_ms: float | None
+    first_ms: float | None
+    peak_rss_mb: float | None
     size_bytes: int
     openings: int
     samples: int
     opening_p50_ms: tuple[float, ...]
     verdict: Verdict
     reasons: tuple[str, ...]
-    effective: Optional[Effective]
+    effective: Effective | None
     environment: dict[str, str]
     measured_at: str
     pays: tuple[Pays, ...] = ()
@@ -218,8 +218,8 @@ class Comparison:
 
     artifact: str
     baseline: str
-    ratio: Optional[float]
-    ci95: Optional[tuple[float, ...]]
+    ratio: float | None
+    ci95: tuple[float, ...] | None
     answer: str
     regression: bool
     reasons: tuple[str, ...]
@@ -252,8 +252,8 @@ class SourceSummary:
 class Recommendation:
     """Which artifact to deploy, and why; ``artifact`` is None when none can be recommended."""
 
-    artifact: Optional[str]
-    path: Optional[str]
+    artifact: str | None
+    path: str | None
     reason: str
 
 
@@ -302,7 +302,7 @@ class CheckResult(Result):
     ok: bool
     verdict: Verdict
     evidence: Evidence
-    kit: Optional[str]
+    kit: str | None
     against: str
     results: tuple[CheckRow, ...]
 
@@ -315,7 +315,7 @@ class BenchResult(Result):
     ok: bool
     verdict: Verdict
     evidence: Evidence
-    kit: Optional[str]
+    kit: str | None
     results: tuple[BenchRow, ...]
     comparisons: tuple[Comparison, ...] = ()
 

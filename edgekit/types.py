@@ -6,13 +6,14 @@ Unions are spelled ``Optional[...]``: the JSON codec evaluates these annotations
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, Literal, Optional, Tuple
+from typing import Literal, Optional
 
 Verdict = Literal["verified", "weak", "failed", "error"]
 
 #: From best to worst; the verdict of a whole is the worst of its parts.
-VERDICTS: Tuple[Verdict, ...] = ("verified", "weak", "failed", "error")
+VERDICTS: tuple[Verdict, ...] = ("verified", "weak", "failed", "error")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -47,7 +48,7 @@ class TensorSpec:
     """
 
     name: str
-    shape: Tuple[Optional[int], ...]
+    shape: tuple[Optional[int], ...]
     dtype: str
 
     def __str__(self) -> str:
@@ -59,8 +60,8 @@ class TensorSpec:
 class Signature:
     """Named inputs and outputs in order; the first axis of each is the batch."""
 
-    inputs: Tuple[TensorSpec, ...]
-    outputs: Tuple[TensorSpec, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
     @property
     def batch(self) -> Optional[int]:
@@ -107,7 +108,7 @@ class Evidence:
 
     inputs: Literal["real", "generated"]
     samples: int
-    shapes: Tuple[str, ...]
+    shapes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -149,14 +150,14 @@ class Artifact:
     target: str
     precision: str
     path: str
-    files: Tuple[Blob, ...]
+    files: tuple[Blob, ...]
     sha256: str
     route: str
     parent: Optional[str]
     signature: Signature
-    fixed: Tuple[str, ...]
-    versions: Dict[str, str]
-    settings: Dict[str, str]
+    fixed: tuple[str, ...]
+    versions: dict[str, str]
+    settings: dict[str, str]
 
     @property
     def name(self) -> str:

@@ -74,7 +74,9 @@ def conversion_context(backend: str | None) -> Context:
     return Context(f"keras@{backend}", {**env, "KERAS_BACKEND": backend})
 
 
-def _hop(name: str, extra: str, needs: tuple[str, ...], cost: float, limits: str = "", backend: str | None = None) -> HopRow:
+def _hop(
+    name: str, extra: str, needs: tuple[str, ...], cost: float, limits: str = "", backend: str | None = None
+) -> HopRow:
     source, _, destination = name.partition(">")
     module = name.replace("@", "_").replace(">", "_to_")
     return HopRow(
@@ -86,11 +88,19 @@ HOPS = Registry[HopRow](
     "hop",
     "edgekit.hops",
     (
-        _hop("keras@torch>onnx", "export-onnx", ("keras", "torch", "onnx", "onnxscript"), 12, backend="torch"),
-        _hop("keras@jax>onnx", "export-onnx", ("keras", "jax", "onnx", "jax2onnx"), 8, backend="jax"),
-        _hop("keras@openvino>openvino", "export-openvino", ("keras", "openvino"), 5, backend="openvino"),
-        _hop("keras@jax>stablehlo", "jax", ("keras", "jax"), 5, backend="jax"),
-        _hop("keras@torch>tflite", "export-tflite", ("keras", "torch", "litert_torch"), 20, backend="torch"),
+        _hop(
+            "keras@torch>onnx", "keras,torch,export-onnx", ("keras", "torch", "onnx", "onnxscript"), 12, backend="torch"
+        ),
+        _hop("keras@jax>onnx", "keras,jax,export-onnx", ("keras", "jax", "onnx", "jax2onnx"), 8, backend="jax"),
+        _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), 5, backend="openvino"),
+        _hop("keras@jax>stablehlo", "keras,jax", ("keras", "jax"), 5, backend="jax"),
+        _hop(
+            "keras@torch>tflite",
+            "keras,torch,export-tflite-torch",
+            ("keras", "torch", "litert_torch"),
+            20,
+            backend="torch",
+        ),
         _hop("onnx>openvino", "export-openvino", ("openvino",), 1),
         _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 1),
     ),
@@ -117,7 +127,7 @@ class Route:
 
     def missing(self) -> tuple[str, ...]:
         """Extras to install before this route can be tried."""
-        return tuple(dict.fromkeys(hop.extra for hop in self.hops if hop.missing()))
+        return tuple(dict.fromkeys(extra for hop in self.hops if hop.missing() for extra in hop.extra.split(",")))
 
 
 def routes(kind: str, target: str, *, backend: str = "auto", route: str | None = None) -> tuple[Route, ...]:
@@ -134,18 +144,26 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
     """
     if target not in TARGETS:
         raise UsageError(
-            "unknown-target", f"there is no target {target!r}.", received=target, hint=f"Choose one of: {', '.join(TARGETS)}, all."
+            "unknown-target",
+            f"there is no target {target!r}.",
+            received=target,
+            hint=f"Choose one of: {', '.join(TARGETS)}, all.",
         )
     hops = tuple(HOPS)
     starts = {hop.source for hop in hops if hop.source.partition("@")[0] == kind}
     if backend != "auto":
         starts &= {f"{kind}@{backend}"}
-    found = sorted((path for start in starts for path in _paths(hops, start, target)), key=lambda path: (path.cost, path.name))
+    found = sorted(
+        (path for start in starts for path in _paths(hops, start, target)), key=lambda path: (path.cost, path.name)
+    )
     chosen = tuple(path for path in found if route in (None, path.name))
     if not chosen:
         known = ", ".join(path.name for path in found) or "none"
         raise UsageError(
-            "no-route", f"no route leads from {kind} to {target}.", received=route or backend, hint=f"Routes that do: {known}."
+            "no-route",
+            f"no route leads from {kind} to {target}.",
+            received=route or backend,
+            hint=f"Routes that do: {known}.",
         )
     return chosen
 

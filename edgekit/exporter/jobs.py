@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from edgekit.exporter.graph import HOPS, Convert, HopRequest
 from edgekit.jobs.protocol import Job, Progress, Workspace
@@ -31,7 +30,7 @@ class ConvertJob(Job[ConvertResult]):
     hop: str
     files: tuple[Blob, ...]
     signature: Signature
-    opset: Optional[int] = None
+    opset: int | None = None
 
     def run(self, work: Workspace) -> ConvertResult:
         work.progress(Progress(self.hop))

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 import typing
-from functools import lru_cache
-from typing import Any, Dict, Literal, Type, TypeVar, Union
+from functools import cache
+from typing import Any, Literal, TypeVar, Union
 
 from edgekit.errors import InternalError
 
 T = TypeVar("T")
+
+#: What ``Optional[X]`` and, from Python 3.10 on, ``X | None`` evaluate to.
+_UNIONS = (Union, getattr(types, "UnionType", Union))
 
 
 def to_json(value: Any) -> Any:
@@ -32,7 +36,7 @@ def to_json(value: Any) -> Any:
     raise InternalError("not-json", f"{type(value).__name__} has no JSON form.", hint="Report this as a bug.")
 
 
-def from_json(kind: Type[T], data: Any) -> T:
+def from_json(kind: type[T], data: Any) -> T:
     """The inverse of `to_json` for an annotated type.
 
     Raises:
@@ -41,8 +45,8 @@ def from_json(kind: Type[T], data: Any) -> T:
     return typing.cast(T, _decode(kind, data, getattr(kind, "__name__", str(kind))))
 
 
-@lru_cache(maxsize=None)
-def _hints(kind: type) -> Dict[str, Any]:
+@cache
+def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
@@ -50,7 +54,7 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return data
-    if origin is Union:
+    if origin in _UNIONS:
         return None if data is None else _decode(next(arg for arg in args if arg is not type(None)), data, where)
     if origin is Literal:
         return data if data in args else _refuse(kind, data, where)

@@ -64,7 +64,9 @@ class Executor:
     def __enter__(self) -> Executor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for worker in list(self._live):
             worker.close()
         shutil.rmtree(self._root, ignore_errors=True)
@@ -172,7 +174,9 @@ def _place(source: Path, target: Path) -> None:
     """Hard link, or copy across file systems."""
     if target.exists():
         if not target.samefile(source) and blob_of(target).sha256 != blob_of(source).sha256:
-            raise InternalError("blob-clash", f"two blobs of one job are called {target.name}.", hint="Report this as a bug.")
+            raise InternalError(
+                "blob-clash", f"two blobs of one job are called {target.name}.", hint="Report this as a bug."
+            )
         return
     try:
         os.link(source, target)
@@ -189,5 +193,7 @@ def _number(variable: str, default: float) -> float:
     except ValueError:
         value = 0.0
     if value <= 0:
-        raise UsageError("bad-setting", f"{variable} should be a number above zero.", received=text, hint=f"Unset {variable}.")
+        raise UsageError(
+            "bad-setting", f"{variable} should be a number above zero.", received=text, hint=f"Unset {variable}."
+        )
     return value

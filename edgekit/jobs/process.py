@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edgekit.jobs.protocol import Job, Progress, encode_job
 POLL_S = 0.2
 
 #: Lines of the worker's log that an error quotes.
-LOG_LINES = 15
+LOG_LINES = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,8 @@ class Worker:
             return
         self.alive = False
         self._selector.close()
-        try:
+        with suppress(ProcessLookupError):  # it has ended on its own
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has ended on its own
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -208,7 +207,5 @@ def _rebuild(event: dict[str, Any]) -> errors.EdgekitError:
 
 
 def _close_quietly(pipe: Any) -> None:
-    try:
+    with suppress(BrokenPipeError):  # unsent bytes to a dead worker
         pipe.close()
-    except BrokenPipeError:
-        pass  # unsent bytes to a dead worker

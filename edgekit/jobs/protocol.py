@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Callable, Dict, Generic, Optional, Tuple, Type, TypeVar, get_type_hints
+from typing import Any, Callable, Generic, Optional, TypeVar, get_type_hints
 
 from edgekit.errors import InternalError
 from edgekit.jobs.codec import from_json, to_json
@@ -71,18 +71,18 @@ class Job(ABC, Generic[T]):
         """Do the work. The annotation of the return value is the type of the result."""
 
     @classmethod
-    def result_type(cls) -> Type[T]:
-        result: Type[T] = get_type_hints(cls.run)["return"]
+    def result_type(cls) -> type[T]:
+        result: type[T] = get_type_hints(cls.run)["return"]
         return result
 
 
-def encode_job(job: Job[Any], job_id: str) -> Dict[str, Any]:
+def encode_job(job: Job[Any], job_id: str) -> dict[str, Any]:
     """The envelope of a job."""
     name = f"{type(job).__module__}:{type(job).__qualname__}"
     return {"schema": SCHEMA, "id": job_id, "job": name, "message": to_json(job)}
 
 
-def decode_job(envelope: Dict[str, Any]) -> Job[Any]:
+def decode_job(envelope: dict[str, Any]) -> Job[Any]:
     """The job in an envelope.
 
     Raises:
@@ -111,7 +111,7 @@ def blob_of(path: Path, name: Optional[str] = None) -> Blob:
     return Blob(digest.hexdigest(), name or path.name, path.stat().st_size)
 
 
-def blobs_in(value: Any) -> Tuple[Blob, ...]:
+def blobs_in(value: Any) -> tuple[Blob, ...]:
     """Every blob that a message or a result names."""
     if isinstance(value, Blob):
         return (value,)

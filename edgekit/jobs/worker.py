@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, Dict, Optional, TextIO
+from typing import Any, Optional, TextIO
 
 from edgekit.errors import EdgekitError
 from edgekit.jobs.codec import to_json
@@ -27,7 +27,7 @@ def main() -> None:
     """Serve jobs until stdin ends."""
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # a library that prints cannot corrupt the protocol
-    faulthandler.enable()  # a crash leaves a Python stack in the log
+    faulthandler.enable(all_threads=False)  # a crash leaves a Python stack in the log
     lines: queue.Queue[Optional[str]] = queue.Queue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(lines, busy), daemon=True).start()
@@ -40,7 +40,7 @@ def main() -> None:
         _reset_libraries()
 
 
-def serve(envelope: Dict[str, Any], root: Path, events: TextIO) -> None:
+def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:
     """Execute one job and write its events."""
 
     def emit(event: str, **fields: Any) -> None:
@@ -57,7 +57,7 @@ def serve(envelope: Dict[str, Any], root: Path, events: TextIO) -> None:
         emit("error", **_error_fields(error), traceback=traceback.format_exc())
     except MemoryError as error:
         emit("error", type="JobOutOfMemory", **_foreign(error, "out-of-memory"), traceback=traceback.format_exc())
-    except Exception as error:  # whatever a converter raises is the outcome of this job
+    except Exception as error:  # noqa: BLE001 whatever a converter raises is the outcome of this job
         emit("error", type="JobFailed", **_foreign(error, "job-failed"), traceback=traceback.format_exc())
 
 
@@ -73,7 +73,7 @@ def _listen(lines: queue.Queue[Optional[str]], busy: threading.Event) -> None:
     lines.put(None)
 
 
-def _error_fields(error: EdgekitError) -> Dict[str, Any]:
+def _error_fields(error: EdgekitError) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
         "code": error.code,
@@ -83,7 +83,7 @@ def _error_fields(error: EdgekitError) -> Dict[str, Any]:
     }
 
 
-def _foreign(error: BaseException, code: str) -> Dict[str, Any]:
+def _foreign(error: BaseException, code: str) -> dict[str, Any]:
     """An error of a library, in one line: the first line of its message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,22 +1,24 @@
 """What every runtime is. Part of the device core.
 
-Checks live here, once; an adapter overrides the methods with a leading underscore.
+Checks and the wording of refusals live here, once; an adapter overrides the methods with a leading underscore.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, ClassVar, Dict, Mapping, Optional, Type
+from typing import Callable, ClassVar, Optional
 
 import numpy as np
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, EdgekitError, MissingError, ModelError, UsageError
 from edgekit.types import Effective, Signature, TensorSpec
 
-Arrays = Dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,30 @@ class Session(ABC):
             inputs: one array per input name, shape and dtype as in the signature, batch first.
 
         Returns:
-            One array per output name, owned by the caller.
+            One array per output name in the signature's order, owned by the caller.
 
         Raises:
             DataError: a name, shape or dtype does not fit the signature.
+            ModelError: the engine cannot compute it; its own words are in the message.
         """
         check_arrays(self.signature, inputs)
-        return self._run(inputs)
+        try:
+            return self._run(inputs)
+        except EdgekitError:
+            raise
+        except Exception as err:  # every engine has its own exceptions
+            raise ModelError(
+                "inference-failed",
+                f"the engine cannot run the model on these inputs: {engine_words(err)}",
+                received=", ".join(f"{name}={describe(array)}" for name, array in inputs.items()),
+                hint="Export the model by another route or for this size: edgekit export MODEL --input NAME=SHAPE.",
+            ) from err
 
     def prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
         """A call without arguments that runs one inference on these inputs, for timing.
 
         It includes the copy of the inputs into the engine and of the outputs out of it, unless the adapter's
-        docstring says otherwise.
+        docstring says otherwise. It returns a fresh dict or a sequence of outputs in the signature's order.
         """
         check_arrays(self.signature, inputs)
         return self._prepare(inputs)
@@ -71,7 +84,7 @@ class Session(ABC):
         return self
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+        self, kind: Optional[type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.close()
 
@@ -118,6 +131,118 @@ class Runtime(ABC):
         """
 
 
+def make_signature(inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], path: Path) -> Signature:
+    """The signature that an engine reports.
+
+    Raises:
+        ModelError: two inputs or two outputs share a name, so that results could not be told apart.
+    """
+    signature = Signature(tuple(inputs), tuple(outputs))
+    for kind, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        names = [spec.name for spec in specs]
+        if len(set(names)) < len(names):
+            raise ModelError(
+                "duplicate-names",
+                f"{path.name} has {kind} of the same name.",
+                received=", ".join(names),
+                hint="Give each its own name in the source model and export it again.",
+            )
+    return signature
+
+
+def numpy_dtype(table: Mapping[str, str], engine_type: str, tensor: str) -> str:
+    """The numpy name of an engine's element type.
+
+    Raises:
+        ModelError: numpy has no such type, strings and bfloat16 among them.
+    """
+    if engine_type not in table:
+        raise ModelError(
+            "unsupported-dtype",
+            f"the tensor {tensor!r} holds {engine_type}, which edgekit cannot pass to the engine.",
+            received=engine_type,
+            hint=f"Use one of: {', '.join(sorted(set(table.values())))}.",
+        )
+    return table[engine_type]
+
+
+def check_open(path: Path, options: OpenOptions) -> None:
+    """Refuse what no engine could open.
+
+    Raises:
+        ModelError: there is no such file.
+        UsageError: the number of threads is below one.
+    """
+    if not path.is_file():
+        raise ModelError(
+            "no-such-artifact",
+            f"there is no file {path.name}.",
+            received=str(path),
+            hint="Give the artifact's entry file: a .onnx, .xml or .tflite.",
+        )
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(
+            "bad-threads",
+            "the number of threads is at least 1.",
+            received=str(options.threads),
+            hint="Leave --threads out for the engine's own choice.",
+        )
+
+
+def unloadable(engine: str, path: Path, err: Exception) -> ModelError:
+    """The error for a file that an engine refuses; raise it from the engine's own."""
+    return ModelError(
+        "unloadable-artifact",
+        f"{engine} refuses {path.name}: {engine_words(err, path)}",
+        hint="Make the artifact again, by another route or version, or check that the file is whole.",
+    )
+
+
+def accelerator_missing(engine: str, asked: str, present: Sequence[str], reason: str = "") -> MissingError:
+    """The error for an accelerator that is not there, or that the engine left for another."""
+    return MissingError(
+        "accelerator-missing",
+        f"{engine} cannot run on {asked} here{': ' + reason if reason else '.'}",
+        received=asked,
+        hint=f"Choose one that is here ({', '.join(present)}), or install the build of {engine} and the driver for it.",
+    )
+
+
+def engine_words(err: Exception, path: Optional[Path] = None) -> str:
+    """The first line of an engine's error that says something, without codes and folders."""
+    for line in str(err).splitlines():
+        text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line.strip())
+        if path is not None:
+            text = text.replace(str(path), path.name)
+        if text and not text.startswith(("Exception from ", "Check '")):
+            return text[:300]
+    return type(err).__name__
+
+
+def precision_of(types: Iterable[str]) -> Optional[str]:
+    """Number formats in one word, narrow ones first: ``f32``, ``i8+f32``.
+
+    Args:
+        types: such as ``f32``, ``bf16``, ``u8``; signed and unsigned integers of one width are one format, and
+            integers wider than 16 bits are left out, since they are indices, shapes and sums.
+
+    Returns:
+        None when nothing is left.
+    """
+    formats = {name.replace("u", "i") for name in types if not re.search(r"32|64", name) or name.startswith("f")}
+    return "+".join(sorted(formats, key=_format_order)) or None
+
+
+def _format_order(name: str) -> tuple[int, str]:
+    digits = re.search(r"\d+", name)
+    return (int(digits.group()) if digits else 0, name)
+
+
+def describe(array: np.ndarray) -> str:
+    """Shape and dtype in one word: ``1x28x28x1:float32``."""
+    return f"{'x'.join(map(str, array.shape)) or 'scalar'}:{array.dtype}"
+
+
 def check_arrays(signature: Signature, arrays: Mapping[str, np.ndarray]) -> None:
     """Refuse inputs that do not fit a signature.
 
@@ -143,7 +268,7 @@ def check_array(spec: TensorSpec, array: np.ndarray) -> None:
     Raises:
         DataError: another dtype or shape.
     """
-    received = f"{'x'.join(map(str, array.shape)) or 'scalar'}:{array.dtype}"
+    received = describe(array)
     if array.dtype != np.dtype(spec.dtype):
         raise DataError(
             "wrong-dtype",

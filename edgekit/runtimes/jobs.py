@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
 
@@ -28,8 +28,8 @@ class RunResult:
     """
 
     signature: Signature
-    outputs: Tuple[Dict[str, Blob], ...]
-    batches: Tuple[int, ...]
+    outputs: tuple[dict[str, Blob], ...]
+    batches: tuple[int, ...]
     effective: Effective
     version: str
 
@@ -49,9 +49,9 @@ class RunJob(Job[RunResult]):
     """
 
     runtime: str
-    files: Tuple[Blob, ...]
-    inputs: Dict[str, Blob]
-    batches: Tuple[int, ...]
+    files: tuple[Blob, ...]
+    inputs: dict[str, Blob]
+    batches: tuple[int, ...]
     options: OpenOptions
 
     def run(self, work: Workspace) -> RunResult:
@@ -74,21 +74,21 @@ class TimeJob(Job[Opening]):
     Attributes:
         runtime: name in the registry.
         files: the artifact, the entry file first.
-        inputs: one ``.npy`` per input name; the first ``plan.batch`` samples are used.
+        inputs: one ``.npy`` per input name; the first ``plan.batch`` samples are used, in turn where there are fewer.
         options: how to open it.
         plan: how long to warm up and to measure.
     """
 
     runtime: str
-    files: Tuple[Blob, ...]
-    inputs: Dict[str, Blob]
+    files: tuple[Blob, ...]
+    inputs: dict[str, Blob]
     options: OpenOptions
     plan: TimingPlan
 
     def run(self, work: Workspace) -> Opening:
         runtime: Runtime = RUNTIMES[self.runtime].load()()
-        batch = {name: np.array(array[: self.plan.batch]) for name, array in load_arrays(work, self.inputs).items()}
-        return time_opening(runtime, work.path(self.files[0]), batch, self.options, self.plan)
+        batch = {name: _first(array, self.plan.batch) for name, array in load_arrays(work, self.inputs).items()}
+        return time_opening(runtime, work.path(self.files[0]), batch, self.options, self.plan, work)
 
 
 def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) -> Arrays:
@@ -104,7 +104,7 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
         One array per output name, ``(samples, ...)``.
     """
     samples = min(len(array) for array in inputs.values())
-    pieces: List[Arrays] = []
+    pieces: list[Arrays] = []
     for start in range(0, samples, batch):
         piece = {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
         count = len(next(iter(piece.values())))
@@ -114,12 +114,17 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
+def _first(array: np.ndarray, count: int) -> np.ndarray:
+    """The first samples, repeated where there are too few."""
+    return np.ascontiguousarray(array[np.arange(count) % len(array)])
+
+
 def load_arrays(work: Workspace, blobs: Mapping[str, Blob]) -> Arrays:
     """Memory-mapped arrays of a message."""
     return {name: np.load(work.path(blob), mmap_mode="r", allow_pickle=False) for name, blob in blobs.items()}
 
 
-def save_arrays(work: Workspace, prefix: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, Blob]:
+def save_arrays(work: Workspace, prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Blob]:
     """Write arrays into the job's folder and name them."""
     blobs = {}
     for index, (name, array) in enumerate(arrays.items()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
 from edgekit.registry import Registry, Row
 
@@ -17,7 +16,7 @@ class RuntimeRow(Row):
         travels: whether it is part of the device core; source frameworks are not.
     """
 
-    formats: Tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
     travels: bool = True
 
 
@@ -26,7 +25,9 @@ RUNTIMES = Registry(
     "edgekit.runtimes",
     (
         RuntimeRow("keras", "edgekit.exporter.keras_:KerasRuntime", "keras", ("keras",), ("keras",), travels=False),
-        RuntimeRow("onnxruntime", "edgekit.runtimes.onnxruntime_:OnnxRuntime", "onnxruntime", ("onnxruntime",), ("onnx",)),
+        RuntimeRow(
+            "onnxruntime", "edgekit.runtimes.onnxruntime_:OnnxRuntime", "onnxruntime", ("onnxruntime",), ("onnx",)
+        ),
         RuntimeRow("openvino", "edgekit.runtimes.openvino_:OpenVinoRuntime", "openvino", ("openvino",), ("openvino",)),
         RuntimeRow("tflite", "edgekit.runtimes.tflite_:TfliteRuntime", "tflite", ("ai_edge_litert",), ("tflite",)),
     ),

@@ -1,0 +1,211 @@
+"""`edgekit.check`: does an artifact still compute what its source computes, here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.devices import Device, open_device
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.exporter.attempts import BATCHES
+from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
+from edgekit.kit import Kit
+from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
+from edgekit.progress import SILENT, Reporter
+from edgekit.results import CheckResult, CheckRow, holds
+from edgekit.runtimes import runtime_for
+from edgekit.runtimes.jobs import RunJob
+from edgekit.samples import Samples, read_samples
+from edgekit.selection import SUFFIXES, Selected, select
+from edgekit.types import Effective, Evidence, worst
+from edgekit.workbench import Workbench, workbench
+
+
+def check(
+    path: str | Path,
+    *,
+    against: str | Path | None = None,
+    data: str | Path | None = None,
+    labels: str | None = None,
+    max_drop: float | None = None,
+    target: str | Sequence[str] = (),
+    precision: str | Sequence[str] = (),
+    device: str = "local",
+    tolerance: float | None = None,
+    strict: bool = False,
+    reporter: Reporter = SILENT,
+) -> CheckResult:
+    """Run artifacts again and compare them with their source, or with another model or artifact.
+
+    Args:
+        path: a kit, an artifact of a kit, or a file of its own together with ``against``.
+        against: a ``.keras`` model or an artifact to compare with; default: the source of the kit, through its
+            golden samples, or itself on ``data``.
+        data: real samples to compare on.
+        labels: name of the array that holds integer classes; accuracy is then reported.
+        max_drop: largest accepted loss of accuracy.
+        target, precision: only these artifacts of a kit.
+        device: where to run.
+        tolerance: bound on the absolute difference, instead of the derived one.
+        strict: count ``weak`` as a failure.
+        reporter: receives progress.
+
+    Raises:
+        UsageError: nothing to compare with, or bad options.
+        DataError: samples that do not fit.
+    """
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    precisions = (precision,) if isinstance(precision, str) else tuple(precision)
+    chosen = select(path, targets, precisions)
+    kit = chosen[0].kit
+    with workbench(reporter) as bench:
+        where = open_device(device)
+        reference = _reference(kit, against, data, labels, bench, where)
+        rows = tuple(check_one(one, reference, bench, where, max_drop=max_drop, tolerance=tolerance) for one in chosen)
+        verdict = worst(row.verdict for row in rows)
+        result = CheckResult(
+            ok=holds(verdict, strict=strict),
+            verdict=verdict,
+            evidence=Evidence(reference.origin, reference.samples, _shapes(reference, bench)),
+            kit=None if kit is None else str(kit.folder),
+            against=str(against or (kit.manifest.source.path if kit else "")),
+            results=rows,
+        )
+        if kit is not None and against is None:
+            kit.commit(result=result)
+        return result
+
+
+def check_one(
+    selected: Selected,
+    reference: Reference,
+    bench: Workbench,
+    device: Device,
+    *,
+    max_drop: float | None = None,
+    tolerance: float | None = None,
+) -> CheckRow:
+    """Run one artifact and judge it; what the runtime raises is the row's verdict."""
+    artifact = selected.artifact
+    with bench.reporter.task(f"check {artifact.name}".strip()) as update:
+        files = tuple(bench.executor.add(file) for file in selected.files)
+        try:
+            evaluation = evaluate(
+                artifact.target,
+                artifact.precision or "fp32",
+                files,
+                reference,
+                executor=bench.executor,
+                context=device.context(),
+                batches=BATCHES,
+                options=device.options(),
+                tolerance=tolerance,
+                update=update,
+            )
+        except EdgekitError as error:
+            return replace(_row(selected, device, None), verdict="error", reasons=(str(error),), culprit="runtime")
+        row = row_of(selected, device, evaluation)
+        judged = task_accuracy(reference, evaluation.outputs, max_drop)
+        if judged is not None:
+            verdict = worst([row.verdict, judged.verdict])
+            row = replace(row, accuracy=judged.accuracy, verdict=verdict, reasons=(*row.reasons, *judged.reasons))
+        if row.verdict == "failed":
+            row = replace(row, culprit=_culprit(selected, reference, bench, device))
+        return row
+
+
+def row_of(selected: Selected, device: Device, evaluation: Evaluation) -> CheckRow:
+    """The row of an artifact that has run."""
+    row = _row(selected, device, evaluation.effective)
+    reasons = (*evaluation.parity.reasons, *(f"{lost}." for lost in evaluation.fixed))
+    return replace(row, verdict=evaluation.parity.verdict, reasons=reasons, outputs=evaluation.parity.outputs)
+
+
+def _row(selected: Selected, device: Device, effective: Effective | None) -> CheckRow:
+    artifact = selected.artifact
+    return CheckRow(
+        artifact=selected.path,
+        target=artifact.target,
+        precision=artifact.precision,
+        runtime=runtime_for(artifact.target).name,
+        device=device.name,
+        verdict="verified",
+        reasons=(),
+        outputs=(),
+        effective=effective,
+        culprit=None,
+    )
+
+
+def _culprit(selected: Selected, reference: Reference, bench: Workbench, device: Device) -> str:
+    """The first stage that differs: the export, when the artifact's parent differs too."""
+    kit, artifact = selected.kit, selected.artifact
+    parent = next((one for one in kit.artifacts if one.sha256 == artifact.parent), None) if kit else None
+    if kit is None or artifact.parent is None:
+        return "export"
+    if parent is None:
+        return "quantize"
+    ancestor = check_one(Selected(parent, kit.files(parent), kit), reference, bench, device)
+    return "quantize" if ancestor.verdict in ("verified", "weak") else "export"
+
+
+def _reference(
+    kit: Kit | None,
+    against: str | Path | None,
+    data: str | Path | None,
+    labels: str | None,
+    bench: Workbench,
+    device: Device,
+) -> Reference:
+    if against is None:
+        if kit is None:
+            raise UsageError(
+                "nothing-to-compare",
+                "a file outside a kit needs something to compare it with.",
+                hint="Give --against MODEL.keras or --against ARTIFACT.",
+            )
+        samples = None if data is None else read_samples(data, bench.scratch("data"), kit.manifest.source.signature, labels)
+        return reference_for(kit, samples, bench)
+    if Path(against).suffix not in SUFFIXES and not Path(against).is_dir():
+        source = load_source(bench, against)
+        samples = None if data is None else read_samples(data, bench.scratch("data"), source.signature, labels)
+        return reference_of(bench, source, samples)
+    return _from_artifact(against, kit, data, labels, bench, device)
+
+
+def _from_artifact(
+    against: str | Path, kit: Kit | None, data: str | Path | None, labels: str | None, bench: Workbench, device: Device
+) -> Reference:
+    """The outputs of another artifact as the reference, on the data given or on a kit's golden inputs."""
+    other = select(against)[0]
+    known = kit or other.kit
+    if known is None:
+        raise UsageError(
+            "no-samples",
+            "two files outside any kit need samples to be compared on.",
+            received=str(against),
+            hint="Compare with the .keras model, or with an artifact of a kit.",
+        )
+    base = stored_reference(known, bench)
+    samples: Samples | None = None
+    if data is not None:
+        samples = read_samples(data, bench.scratch("data"), base.signature, labels)
+    inputs = base.inputs if samples is None else bench.blobs(samples.arrays)
+    files = tuple(bench.executor.add(file) for file in other.files)
+    job = RunJob(runtime_for(other.artifact.target).name, files, dict(inputs), (1,), device.options())
+    ran = bench.executor.run_fresh(job, device.context())
+    return replace(
+        base,
+        inputs=inputs,
+        outputs={name: bench.executor.path(blob) for name, blob in ran.outputs[0].items()},
+        origin=base.origin if samples is None else "real",
+        labels=None if samples is None else samples.load_labels(),
+    )
+
+
+def _shapes(reference: Reference, bench: Workbench) -> tuple[str, ...]:
+    arrays = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
+    return tuple(f"{name}={'x'.join(map(str, array.shape))}" for name, array in arrays.items())

@@ -1,0 +1,168 @@
+"""Try routes in order until one gives an artifact that runs and agrees with its source."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edgekit import errors
+from edgekit.exporter.graph import HopRow, Route, conversion_context
+from edgekit.exporter.jobs import ConvertJob
+from edgekit.jobs.executor import Executor
+from edgekit.jobs.protocol import Progress
+from edgekit.kit import digest_of
+from edgekit.parity.evaluate import Evaluation, Reference, evaluate
+from edgekit.progress import Update
+from edgekit.registry import install_command
+from edgekit.types import Artifact, Attempt, Blob
+
+#: Batch sizes that every export is run with; the second one only where the artifact keeps the batch free.
+BATCHES = (1, 3)
+
+#: What an attempt is called whose process did not end well.
+OUTCOMES: dict[type[errors.EdgekitError], str] = {
+    errors.JobTimedOut: "timeout",
+    errors.JobOutOfMemory: "out-of-memory",
+    errors.JobCrashed: "crashed",
+    errors.MissingError: "missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """An accepted artifact.
+
+    Attributes:
+        files: on this machine, the entry file first.
+        evaluation: on the golden samples.
+    """
+
+    artifact: Artifact
+    files: tuple[Path, ...]
+    evaluation: Evaluation
+
+
+class Converter:
+    """Runs hops for one command; a hop that several routes share runs once."""
+
+    def __init__(self, executor: Executor, model: Blob, opset: int | None) -> None:
+        self.executor = executor
+        self._model = model
+        self._opset = opset
+        self._guard = threading.Lock()
+        self._done: dict[tuple[str, tuple[str, ...]], Future[tuple[Blob, ...]]] = {}
+
+    def convert(self, route: Route, reference: Reference, update: Update) -> tuple[Blob, ...]:
+        """Follow a route.
+
+        Raises:
+            EdgekitError: of the first hop that fails.
+        """
+        files: tuple[Blob, ...] = (self._model,)
+        for hop in route.hops:
+            files = self._hop(hop, files, reference, update)
+        return files
+
+    def _hop(self, hop: HopRow, files: tuple[Blob, ...], reference: Reference, update: Update) -> tuple[Blob, ...]:
+        key = (hop.name, tuple(blob.sha256 for blob in files))
+        with self._guard:
+            mine = key not in self._done
+            future = self._done.setdefault(key, Future())
+        if not mine:
+            update(Progress(f"{hop.name} (shared with another target)"))
+            return future.result()
+        try:
+            job = ConvertJob(hop.name, files, reference.signature, self._opset)
+            result = self.executor.run(job, hop.context, update)
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        future.set_result(result.files)
+        return result.files
+
+
+def try_routes(
+    target: str, routes: Iterable[Route], reference: Reference, converter: Converter, update: Update
+) -> tuple[Export | None, tuple[Attempt, ...]]:
+    """Convert, run and compare by each route until one is accepted.
+
+    Args:
+        target: artifact format.
+        routes: in the order to try.
+        reference: what to compare with.
+        converter: runs the hops.
+        update: receives progress.
+
+    Returns:
+        The accepted artifact or None, and every attempt with its outcome and reason.
+    """
+    attempts: list[Attempt] = []
+    for route in routes:
+        started = time.monotonic()
+        export, outcome, reason = _attempt(target, route, reference, converter, update)
+        attempts.append(Attempt(route.name, outcome, reason, round(time.monotonic() - started, 3)))
+        if export is not None:
+            return export, tuple(attempts)
+    return None, tuple(attempts)
+
+
+def _attempt(
+    target: str, route: Route, reference: Reference, converter: Converter, update: Update
+) -> tuple[Export | None, str, str]:
+    missing = route.missing()
+    if missing:
+        return None, "missing", f"not tried: run {install_command(','.join(missing))}"
+    try:
+        files = converter.convert(route, reference, update)
+    except errors.EdgekitError as error:
+        return None, OUTCOMES.get(type(error), "failed"), str(error)
+    update(Progress(f"{route.name}: run and compare"))
+    try:
+        evaluation = evaluate(
+            target,
+            "fp32",
+            files,
+            reference,
+            executor=converter.executor,
+            context=conversion_context(None),
+            batches=BATCHES if reference.signature.batch is None else (reference.signature.batch,),
+        )
+    except errors.EdgekitError as error:
+        return None, OUTCOMES.get(type(error), "unrunnable"), str(error)
+    if evaluation.parity.verdict == "failed":
+        return None, "rejected", " ".join(evaluation.parity.reasons)
+    paths = tuple(converter.executor.path(blob) for blob in files)
+    return Export(_describe(target, route, files, evaluation), paths, evaluation), "accepted", ""
+
+
+def _describe(target: str, route: Route, files: tuple[Blob, ...], evaluation: Evaluation) -> Artifact:
+    return Artifact(
+        target=target,
+        precision="fp32",
+        path=files[0].name,
+        files=files,
+        sha256=digest_of(files),
+        route=route.name,
+        parent=None,
+        signature=evaluation.signature,
+        fixed=evaluation.fixed,
+        versions=versions_of(module for hop in route.hops for module in hop.needs),
+        settings={},
+    )
+
+
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """Installed versions by distribution; a module of another distribution's name is left out."""
+    found = {}
+    for module in dict.fromkeys(modules):
+        name = module.replace("_", "-")
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,228 @@
+"""`edgekit.export`: a trained model to artifacts that run and agree with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.errors import UsageError
+from edgekit.exporter.attempts import Converter, Export, try_routes
+from edgekit.exporter.graph import TARGETS, Route, routes
+from edgekit.exporter.reference import LoadedSource, load_source, reference_of
+from edgekit.jobs.protocol import blob_of
+from edgekit.kit import Golden, Kit, default_folder, golden_file, writing
+from edgekit.parity.evaluate import Reference
+from edgekit.progress import SILENT, Reporter
+from edgekit.results import ArtifactResult, ExportResult, holds
+from edgekit.samples import golden_subset, read_samples
+from edgekit.types import Attempt, Evidence, worst
+from edgekit.workbench import SEED, Workbench, workbench
+
+#: Outcomes that say the converter produced something wrong, as against nothing.
+_WRONG = ("rejected", "unrunnable")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        targets: artifact formats.
+        backend: only routes that start on this Keras backend; ``auto`` for all.
+        route: only this route.
+        opset: ONNX operator set; None for a conservative default.
+    """
+
+    targets: tuple[str, ...]
+    backend: str = "auto"
+    route: str | None = None
+    opset: int | None = None
+
+    def planned(self, kind: str) -> dict[str, tuple[Route, ...]]:
+        """Routes by target, in the order they are tried.
+
+        Raises:
+            UsageError: an unknown target or backend, or nothing leads there.
+        """
+        targets = TARGETS if "all" in self.targets else tuple(dict.fromkeys(self.targets))
+        if self.opset is not None and "onnx" not in targets:
+            raise UsageError("opset-without-onnx", "--opset is for the target onnx.", received=str(self.opset), hint="Add --target onnx.")
+        return {target: routes(kind, target, backend=self.backend, route=self.route) for target in targets}
+
+
+def export(
+    model: str | Path,
+    target: str | Sequence[str] = "all",
+    *,
+    output: str | Path | None = None,
+    data: str | Path | None = None,
+    labels: str | None = None,
+    inputs: Sequence[str] = (),
+    backend: str = "auto",
+    route: str | None = None,
+    opset: int | None = None,
+    replace: bool = False,
+    strict: bool = False,
+    reporter: Reporter = SILENT,
+) -> ExportResult:
+    """Export a trained model; every artifact has run on its real runtime and agrees with the source.
+
+    Args:
+        model: a ``.keras`` file, written under any backend.
+        target: ``onnx``, ``openvino``, ``tflite``, several of them, or ``all``.
+        output: folder of the kit, or a file for a plain copy of the only artifact beside the kit. Default:
+            ``edgekit-out/<stem>``.
+        data: real samples to compare on (``.npz`` or ``.npy``); without them inputs are generated.
+        labels: name of an array in the data that holds labels, not inputs.
+        inputs: ``NAME=?x224x224x3[:float32]`` for sizes to pin; ``?`` stays free.
+        backend: Keras backend to convert from.
+        route: one route by its name instead of the cheapest that works.
+        opset: ONNX operator set.
+        replace: throw away a kit of another source in the same folder.
+        strict: count ``weak`` as a failure.
+        reporter: receives progress.
+
+    Returns:
+        One row per target with every attempt. A row without a path means that no route was accepted.
+
+    Raises:
+        UsageError: bad options, or an output that cannot be written.
+        ModelError, DataError: a model or samples that cannot be used.
+        MissingError: Keras is not installed, or the packages of every route are missing.
+
+    Example:
+        >>> result = edgekit.export("model.keras", "openvino")
+        >>> result.artifacts[0].verdict
+        'verified'
+    """
+    options = ExportOptions((target,) if isinstance(target, str) else tuple(target), backend, route, opset)
+    folder, copy = _destination(output, options)
+    with workbench(reporter) as bench:
+        options.planned("keras")
+        source = load_source(bench, model, inputs, backend)
+        kit = Kit.prepare(folder or default_folder(Path(model)), source.summary(), replace_source=replace)
+        samples = None
+        if data is not None:
+            everything = read_samples(data, bench.scratch("data"), source.signature, labels)
+            samples = golden_subset(everything, bench.scratch("golden"), SEED)
+        reference = reference_of(bench, source, samples)
+        result = export_into(kit, source, reference, options, bench, strict=strict)
+        kit.commit(result=result)
+        if copy is not None:
+            _copy_artifact(kit, copy)
+        return result
+
+
+def export_into(
+    kit: Kit, source: LoadedSource, golden: Reference, options: ExportOptions, bench: Workbench, *, strict: bool
+) -> ExportResult:
+    """Export every target side by side, and commit what was accepted.
+
+    Args:
+        kit: receives golden samples and artifacts.
+        source: the model.
+        golden: golden samples of the source.
+        options: how to export.
+        bench: of this command.
+        strict: count ``weak`` as a failure.
+    """
+    converter = Converter(bench.executor, source.model, options.opset)
+
+    def one(target: str, planned: tuple[Route, ...]) -> tuple[Export | None, tuple[Attempt, ...]]:
+        with bench.reporter.task(f"export {target}") as update:
+            return try_routes(target, planned, golden, converter, update)
+
+    planned = options.planned(source.file.kind)
+    with ThreadPoolExecutor(len(planned)) as threads:
+        outcomes = list(threads.map(one, planned.keys(), planned.values()))
+    accepted = [export for export, _ in outcomes if export is not None]
+    if accepted:
+        kit.commit(
+            source=source.summary(),
+            golden=_golden(golden, bench),
+            artifacts=[(export.artifact, export.files) for export in accepted],
+        )
+    rows = tuple(_row(kit, target, *outcome) for target, outcome in zip(planned, outcomes, strict=True))
+    verdict = worst(row.verdict for row in rows)
+    return ExportResult(
+        ok=holds(verdict, strict=strict),
+        verdict=verdict,
+        evidence=_evidence(golden, rows),
+        kit=str(kit.folder),
+        source=source.summary(),
+        artifacts=rows,
+    )
+
+
+def _row(kit: Kit, target: str, export: Export | None, attempts: tuple[Attempt, ...]) -> ArtifactResult:
+    if export is None:
+        wrong = any(attempt.outcome in _WRONG for attempt in attempts)
+        reasons = tuple(f"{attempt.route}: {attempt.outcome}: {attempt.reason}" for attempt in attempts)
+        return ArtifactResult(
+            target, "fp32", None, None, None, None, "failed" if wrong else "error", reasons, None, None, attempts
+        )
+    artifact = next(stored for stored in kit.artifacts if stored.sha256 == export.artifact.sha256)
+    parity = export.evaluation.parity
+    return ArtifactResult(
+        target=target,
+        precision=artifact.precision,
+        path=str(kit.folder / artifact.path),
+        size_bytes=artifact.size_bytes,
+        sha256=artifact.sha256,
+        route=artifact.route,
+        verdict=parity.verdict,
+        reasons=(*parity.reasons, *(f"{lost}." for lost in artifact.fixed)),
+        parity=parity,
+        accuracy=None,
+        attempts=attempts,
+    )
+
+
+def _golden(reference: Reference, bench: Workbench) -> tuple[Golden, Path]:
+    inputs = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
+    path = golden_file(bench.scratch("golden-file"), inputs, reference.arrays())
+    golden = Golden(
+        blob_of(path), reference.origin, reference.samples, dict(reference.noise_floor), dict(reference.reacts)
+    )
+    return golden, path
+
+
+def _evidence(golden: Reference, rows: tuple[ArtifactResult, ...]) -> Evidence:
+    shapes = [shape for row in rows if row.parity is not None for shape in row.parity.evidence.shapes]
+    return Evidence(golden.origin, golden.samples, tuple(dict.fromkeys(shapes)))
+
+
+def _destination(output: str | Path | None, options: ExportOptions) -> tuple[Path | None, Path | None]:
+    """Folder of the kit, and file for a plain copy, from ``-o``."""
+    if output is None:
+        return None, None
+    path = Path(output)
+    suffixes = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
+    if path.suffix not in suffixes:
+        return path, None
+    if options.targets != (suffixes[path.suffix],):
+        raise UsageError(
+            "wrong-output",
+            f"a {path.suffix} file can hold only the target {suffixes[path.suffix]}.",
+            received=f"--target {' --target '.join(options.targets)}",
+            hint=f"Give --target {suffixes[path.suffix]}, or a folder with -o.",
+        )
+    return None, path
+
+
+def _copy_artifact(kit: Kit, target: Path) -> None:
+    """A plain copy beside the kit; companions keep their names, since the entry file refers to them."""
+    suffix = target.suffix
+    artifact = next((made for made in kit.artifacts if made.path.endswith(suffix) and made.precision == "fp32"), None)
+    if artifact is None:
+        return
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for file in kit.files(artifact):
+            name = target.name if file.suffix == suffix else target.with_suffix(file.suffix).name
+            shutil.copyfile(file, target.with_name(name))

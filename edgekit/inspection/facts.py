@@ -1,0 +1,58 @@
+"""What a reader finds in a model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.types import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How integers stand for real numbers: ``real = scale * (integer - zero_point)``."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """See `edgekit.inspection.Inspection`.
+
+    Attributes:
+        signature_key: name of the TFLite signature that the names come from; None where the file has none.
+    """
+
+    signature: Signature
+    parameters: int | None
+    operators: dict[str, int]
+    precision: str | None
+    format: dict[str, str]
+    engine: str
+    quantization: dict[str, Quantization]
+    signature_key: str | None
+    notes: tuple[str, ...]
+
+
+def precision_of(weights: set[str], *, quantized_activations: bool) -> str | None:
+    """The name that edgekit gives to a precision.
+
+    Args:
+        weights: element types of the weights, as numpy names; ``int4`` and ``uint4`` included.
+        quantized_activations: whether activations are quantized with fixed scales.
+
+    Returns:
+        ``int8``, ``int8-weights``, ``int4-weights``, ``fp16``, ``bf16`` or ``fp32``; None for a model without weights
+        that would tell.
+    """
+    if weights & {"int4", "uint4"}:
+        return "int4-weights"
+    if quantized_activations:
+        return "int8"
+    if weights & {"int8", "uint8"}:
+        return "int8-weights"
+    return next((short for name, short in _FLOATS.items() if name in weights), None)
+
+
+#: The narrowest first: a compressed model keeps a few float32 constants.
+_FLOATS = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float64": "fp64"}

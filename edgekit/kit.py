@@ -1,0 +1,346 @@
+"""The kit: the output folder of one source.
+
+``kit.json`` is the only commit point: what it names is whole, what it does not name is swept. It is replaced
+atomically under a lock, so that a command killed at any moment leaves the old kit or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, Optional
+
+import numpy as np
+
+import edgekit
+from edgekit.errors import ModelError, UsageError
+from edgekit.jobs.codec import from_json, to_json
+from edgekit.jobs.protocol import blob_of
+from edgekit.results import Result, SourceSummary
+from edgekit.samples import save_npz
+from edgekit.types import Artifact, Blob
+
+SCHEMA = "edgekit.kit/1"
+MANIFEST = "kit.json"
+
+#: Where kits go that are not named with ``-o``.
+OUTPUT_ROOT = Path("edgekit-out")
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Golden samples: inputs and the source's own outputs.
+
+    Attributes:
+        file: ``.npz`` with ``inputs/NAME`` and ``outputs/NAME``, samples first.
+        inputs: whether the inputs are the user's or generated.
+        samples: how many.
+        noise_floor: per output, how far the source moves when its inputs move by one ulp.
+        reacts: per input, whether any output depends on it.
+    """
+
+    file: Blob
+    inputs: Literal["real", "generated"]
+    samples: int
+    noise_floor: dict[str, float]
+    reacts: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What ``kit.json`` holds.
+
+    Attributes:
+        generation: counts the versions of the source file that this kit has served.
+        artifacts: the newest of each target and precision.
+        results: files in ``results/``, oldest first.
+    """
+
+    schema: str
+    edgekit: str
+    generation: int
+    source: SourceSummary
+    golden: Optional[Golden]
+    artifacts: tuple[Artifact, ...]
+    results: tuple[str, ...]
+
+
+class Kit:
+    """An open kit. Every change is one `commit`."""
+
+    def __init__(self, folder: Path, manifest: Manifest, *, stored: bool) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._stored = stored  # whether the manifest on disk is the one to add to
+
+    @classmethod
+    def open(cls, folder: Path) -> Kit:
+        """Open a kit that exists.
+
+        Raises:
+            UsageError: no kit there, or one of another version of edgekit.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise UsageError("no-kit", "there is no kit here.", received=str(folder), hint="Make one: edgekit export MODEL --target all")
+        try:
+            data = json.loads(path.read_text())
+        except json.JSONDecodeError as err:
+            raise UsageError("bad-kit", f"{path} is no kit manifest.", hint="Export the model again with --replace.") from err
+        if data.get("schema") != SCHEMA:
+            raise UsageError(
+                "kit-version",
+                f"this version of edgekit reads {SCHEMA}.",
+                received=str(data.get("schema")),
+                hint="Export the model again with --replace.",
+            )
+        return cls(folder, from_json(Manifest, data), stored=True)
+
+    @classmethod
+    def prepare(cls, folder: Path, source: SourceSummary, *, replace_source: bool) -> Kit:
+        """Open the kit of a source or make an empty one; nothing is written yet.
+
+        A kit of the same file with new content starts a new generation.
+
+        Raises:
+            UsageError: the folder holds another source's kit, or files that are no kit.
+        """
+        empty = Manifest(SCHEMA, edgekit.__version__, 1, source, None, (), ())
+        if not (folder / MANIFEST).exists():
+            if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise UsageError("not-a-kit", "this folder holds other files.", received=str(folder), hint="Choose another folder with -o.")
+            return cls(folder, empty, stored=False)
+        if replace_source:
+            return cls(folder, empty, stored=False)
+        kit = cls.open(folder)
+        known = kit.manifest.source
+        if known.sha256 == source.sha256:
+            return kit
+        if Path(known.path).resolve() != Path(source.path).resolve():
+            raise UsageError(
+                "other-source",
+                f"this kit belongs to {known.path}.",
+                received=source.path,
+                hint="Choose another folder with -o, or give --replace.",
+            )
+        newer = replace(empty, generation=kit.manifest.generation + 1, results=kit.manifest.results)
+        return cls(folder, newer, stored=False)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        return self.manifest.artifacts
+
+    def files(self, artifact: Artifact) -> tuple[Path, ...]:
+        """Where the files of an artifact lie, the entry file first."""
+        folder = (self.folder / artifact.path).parent
+        return tuple(folder / blob.name for blob in artifact.files)
+
+    def verify(self, artifact: Artifact) -> None:
+        """Refuse an artifact whose files are missing or were changed.
+
+        Raises:
+            ModelError: names the file.
+        """
+        for path, blob in zip(self.files(artifact), artifact.files, strict=True):
+            if not path.is_file() or blob_of(path).sha256 != blob.sha256:
+                raise ModelError(
+                    "changed-artifact",
+                    f"{path} is missing or is not what edgekit wrote.",
+                    hint=f"Make it again: edgekit export {self.manifest.source.path} --target {artifact.target}",
+                )
+
+    def golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Golden inputs and outputs by name.
+
+        Raises:
+            UsageError: the kit has none.
+        """
+        golden = self.manifest.golden
+        path = None if golden is None else self.folder / golden.file.name
+        if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
+            raise UsageError("no-golden", "this kit holds no golden samples.", received=str(self.folder), hint="Export the model again.")
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return _under("inputs/", arrays), _under("outputs/", arrays)
+
+    def commit(
+        self,
+        *,
+        source: SourceSummary | None = None,
+        golden: tuple[Golden, Path] | None = None,
+        artifacts: Sequence[tuple[Artifact, Sequence[Path]]] = (),
+        result: Result | None = None,
+    ) -> None:
+        """Add golden samples, artifacts or a result in one step; all of it is there afterwards, or nothing.
+
+        Args:
+            source: new summary of the source.
+            golden: description and file.
+            artifacts: descriptions with the files to copy; ``path`` is filled in here. An older artifact of the
+                same target and precision is dropped.
+            result: stored under ``results/``.
+
+        Raises:
+            UsageError: the folder cannot be written, or the disk is full.
+        """
+        with writing(self.folder), self._locked():
+            manifest = Kit.open(self.folder).manifest if self._stored else self.manifest
+            manifest = replace(manifest, source=source or manifest.source, edgekit=edgekit.__version__)
+            if golden is not None:
+                manifest = replace(manifest, golden=self._store_golden(*golden))
+            for artifact, files in artifacts:
+                stored = self._store_artifact(artifact, files)
+                kept = tuple(old for old in manifest.artifacts if old.name != stored.name)
+                manifest = replace(manifest, artifacts=(*kept, stored))
+            if result is not None:
+                manifest = replace(manifest, results=(*manifest.results, self._store_result(result)))
+            _write_atomically(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1))
+            self.manifest, self._stored = manifest, True
+            self._sweep()
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a view, such as ``report.html``, beside the manifest."""
+        path = self.folder / name
+        with writing(path):
+            _write_atomically(path, text)
+        return path
+
+    def stored_results(self, schema: str) -> list[dict[str, object]]:
+        """Stored JSON documents of one schema, newest first."""
+        prefix = _result_prefix(schema)
+        names = [name for name in reversed(self.manifest.results) if name.startswith(prefix)]
+        return [json.loads((self.folder / "results" / name).read_text()) for name in names]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _store_golden(self, golden: Golden, source: Path) -> Golden:
+        path = self.folder / "golden.npz"
+        if path.exists() and blob_of(path).sha256 != golden.file.sha256:
+            path = self.folder / f"golden-{golden.file.sha256[:8]}.npz"  # the old one stays until the commit
+        if not path.exists():
+            _copy_durably(source, path)
+        return replace(golden, file=replace(golden.file, name=path.name))
+
+    def _store_artifact(self, artifact: Artifact, files: Sequence[Path]) -> Artifact:
+        root = self.folder / "artifacts"
+        root.mkdir(exist_ok=True)
+        name = f"{artifact.target}-{artifact.precision}-{artifact.sha256[:8]}"
+        if not (root / name).exists():
+            staging = Path(tempfile.mkdtemp(dir=root, prefix=".tmp-"))
+            for file, blob in zip(files, artifact.files, strict=True):
+                _copy_durably(file, staging / blob.name)
+            staging.chmod(0o755)
+            staging.rename(root / name)
+            _sync_folder(root)
+        return replace(artifact, path=f"artifacts/{name}/{artifact.files[0].name}")
+
+    def _store_result(self, result: Result) -> str:
+        root = self.folder / "results"
+        root.mkdir(exist_ok=True)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        name = f"{_result_prefix(result.schema)}{stamp}.json"
+        _write_atomically(root / name, json.dumps(result.to_json(), indent=1))
+        return name
+
+    def _sweep(self) -> None:
+        """Remove what the manifest does not name: leftovers of killed commands and replaced artifacts."""
+        named = {Path(artifact.path).parent.name for artifact in self.artifacts}
+        for folder in (self.folder / "artifacts").glob("*"):
+            if folder.name not in named:
+                shutil.rmtree(folder)
+        golden = self.manifest.golden
+        for path in self.folder.glob("golden*.npz"):
+            if golden is None or path.name != golden.file.name:
+                path.unlink()
+
+
+def default_folder(source: Path) -> Path:
+    """``edgekit-out/<stem>``."""
+    return OUTPUT_ROOT / source.stem
+
+
+def golden_file(folder: Path, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Path:
+    """Write golden samples in the form a kit keeps."""
+    path = folder / "golden.npz"
+    named = [(f"inputs/{name}", array) for name, array in inputs.items()]
+    save_npz(path, named + [(f"outputs/{name}", array) for name, array in outputs.items()])
+    return path
+
+
+def digest_of(files: Sequence[Blob]) -> str:
+    """One digest over all files of an artifact."""
+    return sha256("".join(f"{blob.name}:{blob.sha256}\n" for blob in files).encode()).hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an error that says what to do.
+
+    Raises:
+        UsageError: no permission, a read-only or full file system, a file where a folder should be.
+    """
+    try:
+        yield
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UsageError(
+                "no-space", f"there is no space left for {path}.", hint="Free some space, or choose another folder with -o."
+            ) from err
+        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(
+                "no-permission", f"{path} cannot be written: {err.strerror}.", hint="Choose another folder with -o."
+            ) from err
+        raise
+
+
+def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _result_prefix(schema: str) -> str:
+    return schema.removeprefix("edgekit.").partition("/")[0] + "-"
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    descriptor, staging = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(staging).chmod(0o644)
+        Path(staging).replace(path)
+    except BaseException:
+        Path(staging).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,123 @@
+"""Whether the machine was fit to measure on: each reason here makes a result ``weak``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.latency.measured import Measured
+from edgekit.runtimes.environment import Snapshot
+
+#: p50 of the last opening against the first. Each compilation has its own speed, 2 to 3 % apart, so two openings
+#: of a steady machine differ by more than this only once in some fifty times.
+DRIFT_SHARE = 0.10
+
+#: CPU time of other processes, as a share of one core.
+FOREIGN_LOAD = 0.20
+
+#: Highest against lowest mean frequency over all openings.
+FREQUENCY_SHARE = 0.05
+
+#: Where throttling cannot be read: a Raspberry Pi lowers its clock from 80 °C on (Raspberry Pi documentation,
+#: "Frequency management and thermal control"), and other passively cooled boards are alike.
+TEMPERATURE_C = 80.0
+
+#: Two modes: the best split of the samples explains this share of their variance (a normal distribution gives
+#: 2 / pi = 0.64, a uniform one 0.75), each side has this share of the samples, and the sides' means lie this far
+#: apart.
+SPLIT_EXPLAINS = 0.85
+SPLIT_SIDE = 0.10
+SPLIT_DISTANCE = 0.10
+
+#: First words of the reason for a wide interval. A later comparison still holds, since it uses the interval.
+NOT_CONVERGED = "did not converge"
+
+
+def timing_reasons(measured: Measured) -> tuple[str, ...]:
+    """Why a timing is weak, one sentence each; empty where nothing speaks against it."""
+    if not measured.openings:
+        return ()
+    if measured.openings[0].environment.emulated:
+        return ("the CPU is emulated, so these times are not representative of a device.",)
+    return tuple(_reasons(measured))
+
+
+def drift(opening_p50_ms: Sequence[float]) -> float:
+    """Change from the first to the last opening, as a share of the first."""
+    return opening_p50_ms[-1] / opening_p50_ms[0] - 1 if opening_p50_ms else 0.0
+
+
+def modes(samples: NDArray[Any]) -> tuple[float, float] | None:
+    """The means of two groups that the samples fall into, or None where they do not.
+
+    The split is the one that explains most variance (Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9,
+    1979), found exactly on the sorted samples. The slowest hundredth is left out: single preemptions are no mode.
+    """
+    values = np.sort(np.asarray(samples, dtype=np.float64))[: max(1, int(len(samples) * 0.99))]
+    count, total = len(values), float(values.sum())
+    variance = float(values.var())
+    if count < 20 or variance == 0:
+        return None
+    left = np.arange(1, count)
+    below = np.cumsum(values)[:-1]
+    low, high = below / left, (total - below) / (count - left)
+    share = left / count
+    explained = share * (1 - share) * (high - low) ** 2 / variance
+    best = int(np.argmax(explained))
+    apart = (high[best] - low[best]) / float(np.median(values))
+    if explained[best] < SPLIT_EXPLAINS or min(share[best], 1 - share[best]) < SPLIT_SIDE or apart < SPLIT_DISTANCE:
+        return None
+    return float(low[best]), float(high[best])
+
+
+def _reasons(measured: Measured) -> Iterator[str]:
+    if not measured.converged:
+        yield _not_converged(measured)
+    moved = drift(measured.opening_p50_ms)
+    if abs(moved) > DRIFT_SHARE and measured.scenario != "cold":
+        yield f"p50 drifted by {moved:+.0%} from the first opening to the last."
+    if measured.scenario != "cold":
+        yield from _about_samples(measured)
+    load = measured.foreign_load
+    if load is not None and load > FOREIGN_LOAD and measured.scenario != "cold":
+        yield f"other processes used {load:.0%} of a core meanwhile."
+    snapshots = [shot for opening in measured.openings for shot in (opening.before, opening.after)]
+    yield from _about_frequency(snapshots)
+    yield from _about_heat(snapshots)
+
+
+def _not_converged(measured: Measured) -> str:
+    estimate = measured.p50
+    if estimate is None:
+        return f"{NOT_CONVERGED}: the time limit allowed a single opening, so there is no interval."
+    openings = len(measured.openings)
+    return f"{NOT_CONVERGED}: the 95 % interval of p50 is ±{estimate.half_width:.1%} after {openings} openings."
+
+
+def _about_samples(measured: Measured) -> Iterator[str]:
+    unsteady = sum(not opening.steady for opening in measured.openings)
+    if unsteady:
+        yield f"{unsteady} of {len(measured.openings)} openings had not reached a steady speed when they were timed."
+    found = modes(np.concatenate(measured.samples_ms))
+    if found:
+        yield f"the times fall into two groups, around {found[0]:.3g} ms and {found[1]:.3g} ms."
+
+
+def _about_frequency(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    known = [shot.frequency_mhz for shot in snapshots if shot.frequency_mhz]
+    if known and max(known) > (1 + FREQUENCY_SHARE) * min(known):
+        yield f"the CPU frequency moved between {min(known):.0f} and {max(known):.0f} MHz."
+
+
+def _about_heat(snapshots: Sequence[Snapshot]) -> Iterator[str]:
+    events = [shot.throttle_events for shot in snapshots if shot.throttle_events is not None]
+    if events:
+        if events[-1] > events[0]:
+            yield f"the CPU was throttled for heat {events[-1] - events[0]} times."
+        return
+    hottest = max((shot.temperature_c for shot in snapshots if shot.temperature_c is not None), default=None)
+    if hottest is not None and hottest >= TEMPERATURE_C:
+        yield f"the CPU reached {hottest:.0f} °C, where boards lower their clock; throttling cannot be read here."

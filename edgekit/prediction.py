@@ -1,0 +1,155 @@
+"""`edgekit.predict` and `edgekit.load`: run an artifact on samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from edgekit.devices import open_device
+from edgekit.errors import UsageError
+from edgekit.kit import writing
+from edgekit.progress import SILENT, Reporter
+from edgekit.results import Result
+from edgekit.runtimes import Session, runtime_for
+from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.jobs import RunJob, run_samples
+from edgekit.samples import read_samples, save_npz
+from edgekit.selection import Selected, select
+from edgekit.types import Effective, Signature
+from edgekit.workbench import workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction(Result):
+    """What `predict` returns.
+
+    Attributes:
+        output: the ``.npz`` with one array per output name, samples first.
+        samples: how many were run.
+        outputs: shape and dtype of each array, as ``probs=719x10:float32``.
+    """
+
+    schema: ClassVar[str] = "edgekit.predict/1"
+    ok: bool
+    artifact: str
+    runtime: str
+    output: str
+    samples: int
+    outputs: tuple[str, ...]
+    effective: Effective
+
+
+class Predictor:
+    """An artifact opened in this process. A context manager.
+
+    Attributes:
+        signature: inputs and outputs by name.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.signature: Signature = session.signature
+
+    def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name for inputs by name, samples first; any number of samples.
+
+        Raises:
+            DataError: a name, shape or dtype does not fit.
+        """
+        batch = self.signature.batch or max(1, min((len(array) for array in inputs.values()), default=1))
+        return run_samples(self._session, inputs, batch)
+
+    def close(self) -> None:
+        """Free the engine's memory."""
+        self._session.close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load(path: str | Path, *, target: str = "", precision: str = "", threads: int | None = None) -> Predictor:
+    """Open an artifact with its engine in this process.
+
+    Args:
+        path: a kit or an artifact.
+        target, precision: which artifact of a kit; its only or first verified one by default.
+        threads: inference threads; None is the engine's own choice.
+
+    Raises:
+        UsageError: no such artifact.
+        MissingError: its engine is not installed.
+
+    Example:
+        >>> with edgekit.load("edgekit-out/digits", target="onnx") as model:
+        ...     probabilities = model.predict({"image": images})["probs"]
+    """
+    selected = one_of(path, target, precision)
+    runtime = runtime_for(selected.artifact.target).load()()
+    return Predictor(runtime.open(selected.files[0], OpenOptions(threads=threads)))
+
+
+def predict(
+    path: str | Path,
+    data: str | Path,
+    *,
+    output: str | Path = "out.npz",
+    target: str = "",
+    precision: str = "",
+    device: str = "local",
+    reporter: Reporter = SILENT,
+) -> Prediction:
+    """Run every sample of a data file through an artifact, in an isolated process.
+
+    Args:
+        path: a kit or an artifact.
+        data: ``.npz`` or ``.npy``.
+        output: where to write one array per output name.
+        target, precision: which artifact of a kit.
+        device: where to run.
+        reporter: receives progress.
+
+    Raises:
+        UsageError: no such artifact, or the output cannot be written.
+        DataError: samples that do not fit.
+    """
+    selected = one_of(path, target, precision)
+    row = runtime_for(selected.artifact.target)
+    row.require()
+    where = open_device(device)
+    with workbench(reporter) as bench, bench.reporter.task(f"predict with {row.name}") as update:
+        signature = selected.artifact.signature
+        samples = read_samples(data, bench.scratch("data"), signature if signature.inputs else None)
+        files = tuple(bench.executor.add(file) for file in selected.files)
+        job = RunJob(row.name, files, bench.blobs(samples.arrays), (len(samples),), where.options())
+        ran = bench.executor.run_fresh(job, where.context(), update)
+        arrays = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in ran.outputs[0].items()}
+        with writing(Path(output)):
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            save_npz(Path(output), arrays.items())
+        described = tuple(f"{name}={'x'.join(map(str, array.shape))}:{array.dtype}" for name, array in arrays.items())
+        version = f"{row.name} {ran.version}"
+        return Prediction(True, selected.path, version, str(output), len(samples), described, ran.effective)
+
+
+def one_of(path: str | Path, target: str, precision: str) -> Selected:
+    """One artifact: the only one that fits.
+
+    Raises:
+        UsageError: several fit.
+    """
+    chosen = select(path, (target,) if target else (), (precision,) if precision else ())
+    if len(chosen) > 1:
+        raise UsageError(
+            "several-artifacts",
+            "several artifacts fit, and one has to be chosen.",
+            received=", ".join(one.artifact.name for one in chosen),
+            hint="Give --target and --precision.",
+        )
+    return chosen[0]

@@ -1,0 +1,127 @@
+"""The job that runs one quantization method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.errors import DataError, JobFailed, UsageError
+from edgekit.jobs.protocol import Job, Progress, Workspace
+from edgekit.quantizer.registry import METHODS, MethodRow, Quantize, QuantizeRequest
+from edgekit.runtimes.base import check_arrays
+from edgekit.runtimes.jobs import load_arrays
+from edgekit.types import Blob, Signature
+
+
+@dataclass(frozen=True)
+class QuantizeJobResult:
+    """A quantized artifact.
+
+    Attributes:
+        files: the entry file first: ``model.onnx``, ``model.xml`` and ``model.bin``, or ``model.tflite``.
+        settings: options that made it, enough to make it again.
+        quantized_ops: see `edgekit.quantizer.registry.QuantizeOutcome`; never zero.
+    """
+
+    files: tuple[Blob, ...]
+    settings: dict[str, str]
+    quantized_ops: int
+
+
+@dataclass(frozen=True)
+class QuantizeJob(Job[QuantizeJobResult]):
+    """Run one method on one fp32 artifact.
+
+    Attributes:
+        method: name in the registry, such as ``openvino:int8``.
+        files: the artifact, the entry file first.
+        signature: of the artifact.
+        calibration: one ``.npy`` per input name, samples first; empty for a method that needs no data.
+        io: ``float`` or ``int8``: what the inputs and outputs of the result are.
+    """
+
+    method: str
+    files: tuple[Blob, ...]
+    signature: Signature
+    calibration: dict[str, Blob]
+    io: str = "float"
+
+    def run(self, work: Workspace) -> QuantizeJobResult:
+        row = METHODS[self.method]
+        check_io(row, self.io)
+        calibration = load_arrays(work, self.calibration) if row.needs_data else {}
+        if row.needs_data:
+            check_calibration(self.signature, calibration)
+        work.progress(Progress(f"quantize to {row.precision}"))
+        quantize: Quantize = row.load()
+        folder = work.folder / "out"
+        folder.mkdir()
+        request = QuantizeRequest(
+            work.path(self.files[0]), self.signature, folder, calibration, self.io, work.progress
+        )
+        outcome = quantize(request)
+        if outcome.quantized_ops == 0:
+            raise JobFailed(
+                "nothing-quantized",
+                f"the model has nothing that {self.method} can quantize.",
+                received=", ".join(str(spec) for spec in self.signature.inputs),
+                hint="Choose another --precision, or keep this artifact as it is.",
+            )
+        companions = sorted(path for path in folder.iterdir() if path != outcome.entry)
+        paths = (outcome.entry, *companions)
+        for path in paths:
+            path.replace(work.folder / path.name)  # over the hard link to the input, which stays whole elsewhere
+        settings = {"method": self.method, "io": self.io, **outcome.settings}
+        return QuantizeJobResult(tuple(work.blob(path.name) for path in paths), settings, outcome.quantized_ops)
+
+
+def check_io(row: MethodRow, io: str) -> None:
+    """Refuse inputs and outputs that a method cannot make.
+
+    Raises:
+        UsageError: an unknown ``io``, or one that this method does not offer.
+    """
+    if io == "float" or (io == "int8" and row.int8_io):
+        return
+    able = ", ".join(other.name for other in METHODS if other.int8_io)
+    raise UsageError(
+        "io-not-supported",
+        f"{row.name} keeps the model's own inputs and outputs.",
+        received=f"--io {io}",
+        hint=f"Use --io float; int8 inputs and outputs are offered by {able}.",
+    )
+
+
+def check_calibration(signature: Signature, calibration: Mapping[str, np.ndarray]) -> None:
+    """Refuse samples that would give a broken model: quantizers take them without complaint.
+
+    Raises:
+        DataError: none, another number per input, a name, shape or dtype that does not fit, values that are not
+            finite, or inputs that never vary.
+    """
+    lengths = {name: len(array) for name, array in calibration.items()}
+    if not lengths or min(lengths.values()) == 0 or len(set(lengths.values())) != 1:
+        raise DataError(
+            "no-calibration-samples",
+            "quantization to int8 needs calibration samples, equally many for every input.",
+            received=", ".join(f"{name}: {count}" for name, count in lengths.items()) or "none",
+            hint="Give --data with some hundred real samples.",
+        )
+    check_arrays(signature.with_batch(None), calibration)
+    for name, array in calibration.items():
+        if not np.isfinite(array).all():
+            raise DataError(
+                "non-finite-data",
+                f"the calibration samples of {name!r} hold NaN or infinity.",
+                received=f"{int((~np.isfinite(array)).sum())} such values in {array.shape[0]} samples",
+                hint="Remove those samples: a range measured on them breaks the model.",
+            )
+    if all(array.min() == array.max() for array in calibration.values() if array.size):
+        raise DataError(
+            "constant-data",
+            "the calibration samples never vary, so no range can be measured.",
+            received=", ".join(f"{name} is all {array.flat[0]}" for name, array in calibration.items() if array.size),
+            hint="Give --data with real samples.",
+        )

@@ -1,0 +1,52 @@
+"""ONNX, weights of matrix products in 8 or 4 bits, arithmetic in float, by NNCF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.quantizer.methods import onnx_
+from edgekit.quantizer.methods.samples import tool
+from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+#: Weights that share one 4-bit scale. onnxruntime runs 16, 32, 64, 128 and 256.
+GROUP_SIZE = 32
+
+#: NNCF gives a convolution's scale one axis per weight axis, which onnxruntime refuses to load.
+LEFT_OUT = ["Conv", "ConvTranspose"]
+
+
+def int8(request: QuantizeRequest) -> QuantizeOutcome:
+    """Store the weights of matrix products and embeddings as symmetric int8 with one scale per channel."""
+    import nncf
+
+    return _compress(request, {"mode": nncf.CompressWeightsMode.INT8_SYM}, {"mode": "int8_sym"})
+
+
+def int4(request: QuantizeRequest) -> QuantizeOutcome:
+    """Store the weights of matrix products as symmetric int4 in groups; the last layer as int8.
+
+    Asymmetric int4 is not offered: onnxruntime refuses the zero points that NNCF writes.
+    """
+    import nncf
+
+    options = {
+        "mode": nncf.CompressWeightsMode.INT4_SYM,
+        "group_size": GROUP_SIZE,
+        "backup_mode": nncf.BackupMode.INT8_SYM,
+        "advanced_parameters": nncf.AdvancedCompressionParameters(
+            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
+        ),
+    }
+    described = {"mode": "int4_sym", "group_size": str(GROUP_SIZE), "group_size_fallback": "adjust", "backup": "int8_sym"}
+    return _compress(request, options, described)
+
+
+def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict[str, str]) -> QuantizeOutcome:
+    import nncf
+
+    model = onnx_.read(request.model)
+    present = sorted({node.op_type for node in model.graph.node} & set(LEFT_OUT))
+    scope = nncf.IgnoredScope(types=present)  # NNCF refuses a type that the model does not have
+    compressed = nncf.compress_weights(model, ignored_scope=scope, **options)
+    settings = {"tool": tool("nncf"), **described, "left_out": ", ".join(present)}
+    return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.after_quantizers(compressed), settings)

@@ -1,0 +1,43 @@
+"""OpenVINO, weights in 8 or 4 bits, arithmetic in float, by NNCF."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.quantizer.methods import openvino_
+from edgekit.quantizer.methods.samples import tool
+from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+#: Weights that share one 4-bit scale. Smaller groups are more accurate; 32 costs half a bit per weight.
+GROUP_SIZE = 32
+
+
+def int8(request: QuantizeRequest) -> QuantizeOutcome:
+    """Store the weights as symmetric int8 with one scale per output channel."""
+    import nncf
+
+    return _compress(request, {"mode": nncf.CompressWeightsMode.INT8_SYM}, {"mode": "int8_sym"})
+
+
+def int4(request: QuantizeRequest) -> QuantizeOutcome:
+    """Store the weights of matrix products as symmetric int4 in groups; the rest and the last layer as int8."""
+    import nncf
+
+    options = {
+        "mode": nncf.CompressWeightsMode.INT4_SYM,
+        "group_size": GROUP_SIZE,
+        "backup_mode": nncf.BackupMode.INT8_SYM,
+        "advanced_parameters": nncf.AdvancedCompressionParameters(
+            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
+        ),
+    }
+    described = {"mode": "int4_sym", "group_size": str(GROUP_SIZE), "group_size_fallback": "adjust", "backup": "int8_sym"}
+    return _compress(request, options, described)
+
+
+def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict[str, str]) -> QuantizeOutcome:
+    import nncf
+
+    model = nncf.compress_weights(openvino_.read(request.model), **options)
+    weights = openvino_.decompressed(model, openvino_.LOW_BIT)
+    return QuantizeOutcome(openvino_.write(model, request.folder), len(weights), {"tool": tool("nncf"), **described})

@@ -1,0 +1,89 @@
+"""Reading, counting and writing .tflite files for their quantization methods, all by ai-edge-quantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.quantizer.methods.samples import refuse_quantized, tool
+from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+#: Operators that only change the representation.
+_CASTS = ("QUANTIZE", "DEQUANTIZE")
+
+
+def read(path: Path) -> bytes:
+    """The content of a float model.
+
+    Raises:
+        UsageError: it is quantized already.
+    """
+    content = path.read_bytes()
+    for graph in _parse(content).subgraphs:
+        for tensor in graph.tensors:
+            if _is_quantized(tensor) or _type_name(tensor) == "FLOAT16":
+                refuse_quantized(f"tensor {tensor.name.decode()!r} of {_type_name(tensor)}")
+    return content
+
+
+def apply(request: QuantizeRequest, content: bytes, recipe: RecipeManager, ranges: Any = None) -> QuantizeOutcome:
+    """Quantize by a recipe and write ``model.tflite``.
+
+    Args:
+        request: says where to write.
+        content: the float model.
+        recipe: what to quantize and how.
+        ranges: minimum and maximum of every tensor, for a recipe that quantizes activations.
+    """
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    quantizer = Quantizer(content, recipe.get_quantization_recipe())
+    quantized = bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
+    entry = request.folder / "model.tflite"
+    entry.write_bytes(quantized)
+    return QuantizeOutcome(entry, _count(quantized), {"tool": tool("ai-edge-quantizer")})
+
+
+def _count(content: bytes) -> int:
+    """Operators with a quantized input, and weights that are cast to float before use."""
+    return sum(1 for _ in _quantized(content))
+
+
+def _quantized(content: bytes) -> Iterator[Any]:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    model = _parse(content)
+    names = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
+            is_cast = names.get(model.operatorCodes[operator.opcodeIndex].builtinCode) in _CASTS
+            if is_cast:
+                tensors = [tensor for tensor in tensors if _is_constant(model, tensor)]
+            if any(_is_quantized(tensor) or _type_name(tensor) == "FLOAT16" for tensor in tensors):
+                yield operator
+
+
+def _parse(content: bytes) -> Any:
+    from ai_edge_litert.schema_py_generated import Model, ModelT
+
+    return ModelT.InitFromObj(Model.GetRootAs(content, 0))
+
+
+def _is_constant(model: Any, tensor: Any) -> bool:
+    return model.buffers[tensor.buffer].data is not None
+
+
+def _is_quantized(tensor: Any) -> bool:
+    scale = tensor.quantization.scale if tensor.quantization is not None else None
+    return scale is not None and len(scale) > 0 and _type_name(tensor) != "INT32"
+
+
+def _type_name(tensor: Any) -> str:
+    from ai_edge_litert.schema_py_generated import TensorType
+
+    return next(name for name, value in vars(TensorType).items() if value == tensor.type)

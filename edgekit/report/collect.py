@@ -1,0 +1,252 @@
+"""Joins results into one line per artifact: what was made, how it was checked, how fast it is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from edgekit.results import (
+    Accuracy,
+    ArtifactResult,
+    BenchResult,
+    BenchRow,
+    CheckResult,
+    CheckRow,
+    Comparison,
+    ExportResult,
+    OutputParity,
+    Pays,
+    QuantizeResult,
+    Recommendation,
+    RunResult,
+    SourceSummary,
+    unique,
+)
+from edgekit.types import Evidence, Verdict, worst
+
+T = TypeVar("T")
+
+#: A result that a report can show.
+Document = ExportResult | QuantizeResult | CheckResult | BenchResult | RunResult
+
+DOCUMENTS: tuple[type[Document], ...] = (ExportResult, QuantizeResult, CheckResult, BenchResult, RunResult)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Everything known about one artifact.
+
+    Attributes:
+        made: how it was made; None where only checks or timings were given.
+        checks: one per runtime and device.
+        timings: one per runtime, device and setting.
+    """
+
+    target: str
+    precision: str
+    made: ArtifactResult | None
+    checks: tuple[CheckRow, ...]
+    timings: tuple[BenchRow, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.target} {self.precision}"
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(part.verdict for part in self._parts())
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason once."""
+        of_parity = self.made.parity.reasons if self.made is not None and self.made.parity is not None else ()
+        return unique([*of_parity, *(reason for part in self._parts() for reason in part.reasons)])
+
+    @property
+    def size_bytes(self) -> int | None:
+        if self.made is not None and self.made.size_bytes is not None:
+            return self.made.size_bytes
+        return self.timings[0].size_bytes if self.timings else None
+
+    @property
+    def worst_output(self) -> OutputParity | None:
+        """The output that differs most from the source; an exactly equal one only where all are."""
+        parity = self.made.parity if self.made is not None else None
+        outputs = parity.outputs if parity is not None else [out for check in self.checks for out in check.outputs]
+        return min(outputs, key=lambda out: float("inf") if out.sqnr_db is None else out.sqnr_db, default=None)
+
+    @property
+    def agreement(self) -> float | None:
+        """The lowest top-1 agreement of any output that has one."""
+        parity = self.made.parity if self.made is not None else None
+        outputs = parity.outputs if parity is not None else [out for check in self.checks for out in check.outputs]
+        return min((out.top1_agreement for out in outputs if out.top1_agreement is not None), default=None)
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        made = [self.made.accuracy] if self.made is not None else []
+        return next((found for found in [*made, *(check.accuracy for check in self.checks)] if found is not None), None)
+
+    @property
+    def timing(self) -> BenchRow | None:
+        """The one that tables show: the first with a latency."""
+        return next((row for row in self.timings if row.latency_ms is not None), None)
+
+    @property
+    def pays(self) -> tuple[Pays, ...]:
+        """One answer per device."""
+        made = self.made.pays if self.made is not None else ()
+        found = [*made, *(pays for row in self.timings for pays in row.pays)]
+        return tuple({pays.device: pays for pays in found}.values())
+
+    def _parts(self) -> Iterator[ArtifactResult | CheckRow | BenchRow]:
+        if self.made is not None:
+            yield self.made
+        yield from self.checks
+        yield from self.timings
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The results of one source.
+
+    Attributes:
+        title: the source's path, or the kit's, or ``results``.
+        kit: folder; None for results of loose files.
+        evidence: what the verdicts rest on, by the command that gave them.
+        environment: of the newest timing.
+        measured_at: of the newest run or timing, UTC.
+        lines: one per artifact, in the order in which they were made.
+        notes: warnings of the commands and what this report leaves out.
+    """
+
+    title: str
+    kit: str | None
+    verdict: Verdict
+    source: SourceSummary | None
+    recommendation: Recommendation | None
+    lines: tuple[Line, ...]
+    comparisons: tuple[Comparison, ...]
+    evidence: dict[str, Evidence]
+    environment: dict[str, str]
+    measured_at: str | None
+    notes: tuple[str, ...]
+
+    @property
+    def timings(self) -> tuple[BenchRow, ...]:
+        return tuple(row for line in self.lines for row in line.timings)
+
+
+def summarise(documents: Sequence[Document]) -> tuple[Summary, ...]:
+    """One summary per kit, in the order of appearance.
+
+    Args:
+        documents: oldest first: what a later one says about an artifact replaces what an earlier one said.
+    """
+    kits: dict[str | None, list[Document]] = {}
+    for document in documents:
+        kits.setdefault(document.kit, []).append(document)
+    return tuple(_summary(kit, found) for kit, found in kits.items())
+
+
+def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
+    source = _last(document.source for document in documents if isinstance(document, (ExportResult, RunResult)))
+    made = {(row.target, row.precision): row for document in documents for row in _artifacts(document)}
+    checks = {(row.artifact, row.runtime, row.device): row for document in documents for row in _checks(document)}
+    timings = {_setting(row): row for document in documents for row in _timings(document)}
+    rows = [*checks.values(), *timings.values()]
+    stale = [row for row in rows if not _current(row, made.get((row.target, row.precision)))]
+    lines = _lines(made, [row for row in rows if row not in stale])
+    newest = max(timings.values(), key=lambda row: row.measured_at, default=None)
+    run = _last(document for document in documents if isinstance(document, RunResult))
+    notes = [note for document in documents for note in getattr(document, "warnings", ())]
+    if stale:
+        notes.append(f"{len(stale)} older checks or timings belong to artifacts that have been replaced; they are left out.")
+    comparisons = [row for document in documents if isinstance(document, BenchResult) for row in document.comparisons]
+    return Summary(
+        title=source.path if source is not None else kit or "results",
+        kit=kit,
+        verdict=worst(line.verdict for line in lines),
+        source=source,
+        recommendation=run.recommendation if run is not None else None,
+        lines=lines,
+        comparisons=tuple(comparisons),
+        evidence={document.schema.removeprefix("edgekit.").partition("/")[0]: document.evidence for document in documents},
+        environment=newest.environment if newest is not None else {},
+        measured_at=newest.measured_at if newest is not None else run.measured_at if run is not None else None,
+        notes=unique(notes),
+    )
+
+
+def _lines(made: dict[tuple[str, str], ArtifactResult], rows: Sequence[CheckRow | BenchRow]) -> tuple[Line, ...]:
+    keys = dict.fromkeys([*made, *((row.target, row.precision) for row in rows)])
+    return tuple(
+        Line(
+            *key,
+            made.get(key),
+            tuple(row for row in rows if isinstance(row, CheckRow) and (row.target, row.precision) == key),
+            tuple(row for row in rows if isinstance(row, BenchRow) and (row.target, row.precision) == key),
+        )
+        for key in keys
+    )
+
+
+def _current(row: CheckRow | BenchRow, made: ArtifactResult | None) -> bool:
+    """Whether a check or timing is of the artifact that the kit holds now; paths carry its digest."""
+    if made is None or made.path is None or "/" not in row.artifact:
+        return True
+    return row.artifact.endswith(made.path) or made.path.startswith(row.artifact.rstrip("/"))
+
+
+def _setting(row: BenchRow) -> tuple[object, ...]:
+    return row.artifact, row.runtime, row.device, row.threads, row.batch, row.scenario
+
+
+def _artifacts(document: Document) -> tuple[ArtifactResult, ...]:
+    return document.artifacts if isinstance(document, (ExportResult, QuantizeResult, RunResult)) else ()
+
+
+def _checks(document: Document) -> tuple[CheckRow, ...]:
+    if isinstance(document, RunResult):
+        return document.checks
+    return document.results if isinstance(document, CheckResult) else ()
+
+
+def _timings(document: Document) -> tuple[BenchRow, ...]:
+    if isinstance(document, RunResult):
+        return document.latency
+    return document.results if isinstance(document, BenchResult) else ()
+
+
+def _last(found: Iterable[T]) -> T | None:
+    last = None
+    for last in found:
+        pass
+    return last
+
+
+def reasons_by_text(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
+    """Every reason once, with the artifacts that it is about."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        for reason in line.reasons:
+            found.setdefault(reason, []).append(line.name)
+    return {reason: tuple(names) for reason, names in found.items()}
+
+
+def commands(summary: Summary) -> tuple[str, ...]:
+    """Shell commands that make the artifacts again by the same routes, and check and time them."""
+    kit = shlex.quote(summary.kit) if summary.kit else "KIT"
+    model = shlex.quote(summary.source.path) if summary.source is not None else "MODEL"
+    found = []
+    for line in summary.lines:
+        if line.made is None or line.made.route is None:
+            continue
+        if line.precision == "fp32":
+            route = shlex.quote(line.made.route)
+            found.append(f"edgekit export {model} --target {line.target} --route {route} -o {kit}")
+        else:
+            found.append(f"edgekit quantize {kit} --target {line.target} --precision {line.precision} --data DATA")
+    return (*dict.fromkeys(found), f"edgekit check {kit}", f"edgekit bench {kit}", f"edgekit report {kit} -o report.html")

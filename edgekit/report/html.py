@@ -1,0 +1,171 @@
+"""Results as one self-contained HTML page: no script, no request, light and dark, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+
+import edgekit
+from edgekit.report import svg, tables, text
+from edgekit.report.collect import Summary, commands, reasons_by_text
+from edgekit.results import BenchRow
+from edgekit.types import Verdict
+
+def to_html(summaries: Sequence[Summary]) -> str:
+    """A whole document, one article per source."""
+    style = resources.files("edgekit.report").joinpath("page.css").read_text(encoding="utf-8")
+    titles = ", ".join(summary.title for summary in summaries)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(titles)} · edgekit</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"{''.join(_article(summary) for summary in summaries)}"
+        f"<footer>Made by edgekit {edgekit.__version__}.</footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _article(summary: Summary) -> str:
+    sections = (
+        _recommendation(summary),
+        _artifacts(summary),
+        _latency(summary),
+        _pays(summary),
+        _reasons(summary),
+        _optional("Checks", tables.checks(summary)),
+        _optional("Against the baseline", tables.comparisons(summary)),
+        _optional("Routes that were tried", tables.attempts(summary)),
+        _environment(summary),
+        _again(summary),
+    )
+    return f"<article>\n{_head(summary)}{''.join(sections)}</article>\n"
+
+
+def _head(summary: Summary) -> str:
+    facts = [f"{_verdict(summary.verdict)}({text.MEANING[summary.verdict]})"]
+    if summary.source is not None:
+        facts.append(escape(f"{summary.source.framework}, {text.count(summary.source.parameters, 'parameter')}"))
+    facts += [escape(f"{what} judged on {text.evidence(found)}") for what, found in summary.evidence.items()]
+    if summary.measured_at:
+        facts.append(escape(f"measured {text.moment(summary.measured_at)}"))
+    return f'<h1>{escape(summary.title)}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n'
+
+
+def _recommendation(summary: Summary) -> str:
+    found = summary.recommendation
+    if found is None:
+        return ""
+    name = f'<p class="name">{escape(found.artifact)}</p>' if found.artifact else '<p class="name">No artifact</p>'
+    path = f"<p><code>{escape(found.path)}</code></p>" if found.path else ""
+    kind = "pick" if found.artifact else "pick none"
+    return f'<section class="{kind}">\n<h2>Recommendation</h2>\n{name}\n<p>{escape(found.reason)}</p>\n{path}</section>\n'
+
+
+def _artifacts(summary: Summary) -> str:
+    found = summary.recommendation
+    picked = {found.artifact, found.path} - {None} if found is not None else set()
+    marks = [line.name in picked or (line.made is not None and line.made.path in picked) for line in summary.lines]
+    return _section("Artifacts", _table(tables.artifacts(summary), marks))
+
+
+def _latency(summary: Summary) -> str:
+    marks = [mark for row in summary.timings if (mark := _bar(row)) is not None]
+    if not marks:
+        return ""
+    chart = svg.bars(marks, "p50 in milliseconds, with its 95 % interval; shorter is faster", "Latency of each artifact")
+    key = '<div class="key"><span><i class="float"></i>floating point</span><span><i class="quantized"></i>quantized</span></div>'
+    listed = f"{_table(tables.timings(summary))}<p></p>{_table(tables.openings(summary))}"
+    return _section("Latency", f"{chart}{key}{listed}")
+
+
+def _bar(row: BenchRow) -> svg.Mark | None:
+    latency = row.latency_ms
+    if latency is None:
+        return None
+    low, high = latency.ci95_p50
+    threads = f"{row.threads} thread{'' if row.threads == 1 else 's'}" if row.threads else "threads auto"
+    words = text.ms(latency.p50) + ("" if row.verdict == "verified" else f" ({row.verdict})")
+    kind = "float" if row.precision.startswith(("fp", "bf")) else "quantized"
+    detail = f"{row.device}, {threads}, batch {row.batch}" + ("" if row.scenario == "latency" else f", {row.scenario}")
+    return svg.Mark(row.name, detail, latency.p50, low, high, words, kind)
+
+
+def _pays(summary: Summary) -> str:
+    answers = [(line, pays) for line in summary.lines for pays in line.pays]
+    if not answers:
+        return ""
+    marks = [
+        svg.Mark(
+            line.name,
+            pays.device,
+            pays.speedup,
+            pays.ci95[0] if pays.ci95 else None,
+            pays.ci95[1] if pays.ci95 else None,
+            f"{text.times(pays.speedup)} {pays.answer}",
+            {"yes": "yes", "no": "no"}.get(pays.answer, "unsure"),
+        )
+        for line, pays in answers
+        if pays.speedup is not None
+    ]
+    axis = "speed-up over the artifact it was made from, timed in turns; right of 1 is faster"
+    chart = svg.ratios(marks, axis, "Speed-up by quantization") if marks else ""
+    items = "".join(f"<li>{escape(text.pays_sentence(line.name, pays))}</li>" for line, pays in answers)
+    return _section("Does quantization pay?", f"{chart}<ul>{items}</ul>")
+
+
+def _reasons(summary: Summary) -> str:
+    found = [
+        f"<li><b>{escape(', '.join(names))}</b>: {escape(reason)}</li>"
+        for reason, names in reasons_by_text(summary.lines).items()
+    ]
+    found += [f"<li>{escape(note)}</li>" for note in summary.notes]
+    return _section("Reasons and notes", f"<ul>{''.join(found)}</ul>") if found else ""
+
+
+def _optional(title: str, table: tables.Table) -> str:
+    return _section(title, _table(table)) if table.rows else ""
+
+
+def _environment(summary: Summary) -> str:
+    if not summary.environment:
+        return ""
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in summary.environment.items())
+    return _section("Environment", f"<dl>{facts}</dl>")
+
+
+def _again(summary: Summary) -> str:
+    digests = [f"<dt>source</dt><dd><code>{summary.source.sha256}</code></dd>"] if summary.source is not None else []
+    digests += [
+        f"<dt>{escape(line.name)}</dt><dd><code>{line.made.sha256}</code></dd>"
+        for line in summary.lines
+        if line.made is not None and line.made.sha256
+    ]
+    listed = f"<p></p><p>SHA-256 of what these figures are about:</p><dl>{''.join(digests)}</dl>" if digests else ""
+    return _section("Make it again", f"<pre>{escape(chr(10).join(commands(summary)))}</pre>{listed}")
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>\n"
+
+
+def _verdict(verdict: Verdict) -> str:
+    return f'<span class="verdict {verdict}">{verdict}</span>'
+
+
+def _table(table: tables.Table, picked: Sequence[bool] = ()) -> str:
+    kinds = ["name" if index == 0 else "figure" if index >= table.figures else "" for index in range(len(table.header))]
+    head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(table.header, kinds, strict=True))
+    rows = []
+    for number, row in enumerate(table.rows):
+        mark = ' class="picked"' if any(picked[number : number + 1]) else ""
+        cells = [_cell(name, kind, value) for name, kind, value in zip(table.header, kinds, row, strict=True)]
+        rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
+    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table></div>'
+
+
+def _cell(column: str, kind: str, value: str) -> str:
+    if column == "Verdict":
+        return f'<td><span class="verdict {value}">{value}</span></td>'
+    if column == "Route":
+        return f'<td><code>{escape(value)}</code></td>'
+    return f'<td class="{kind}">{escape(value)}</td>'

@@ -1,0 +1,71 @@
+"""Results as GitHub-flavoured Markdown, for pull requests and wikis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from edgekit.report import tables, text
+from edgekit.report.collect import Summary, commands, reasons_by_text
+
+
+def to_markdown(summaries: Sequence[Summary]) -> str:
+    """A document with one first-level section per source."""
+    return "\n".join(line for summary in summaries for line in _lines(summary)).rstrip() + "\n"
+
+
+def _lines(summary: Summary) -> Iterator[str]:
+    yield f"# {_escape(summary.title)}: {summary.verdict}"
+    yield ""
+    for what, evidence in summary.evidence.items():
+        yield f"- {what}: judged on {_escape(text.evidence(evidence))}"
+    if summary.measured_at:
+        yield f"- measured {text.moment(summary.measured_at)}"
+    yield ""
+    if summary.recommendation is not None:
+        yield from ("## Recommendation", "")
+        name = summary.recommendation.artifact
+        path = f" (`{summary.recommendation.path}`)" if summary.recommendation.path else ""
+        yield f"**{_escape(name)}**{path}" if name else "No artifact can be recommended."
+        yield from ("", _escape(summary.recommendation.reason), "")
+    yield from _section("Artifacts", tables.artifacts(summary))
+    yield from _findings(summary)
+    yield from _section("Latency", tables.timings(summary))
+    yield from _section("Openings", tables.openings(summary))
+    yield from _section("Checks", tables.checks(summary))
+    yield from _section("Against the baseline", tables.comparisons(summary))
+    yield from _section("Routes that were tried", tables.attempts(summary))
+    yield from _section("Environment", tables.Table(("Fact", "Value"), tuple(summary.environment.items()), 2))
+    yield from ("## Make it again", "", "```sh", *commands(summary), "```", "")
+
+
+def _findings(summary: Summary) -> Iterator[str]:
+    pays = [text.pays_sentence(line.name, answer) for line in summary.lines for answer in line.pays]
+    if pays:
+        yield from ("## Does quantization pay?", "", *(f"- {_escape(sentence)}" for sentence in pays), "")
+    reasons = [f"{', '.join(names)}: {reason}" for reason, names in reasons_by_text(summary.lines).items()]
+    found = [*reasons, *summary.notes]
+    if found:
+        yield from ("## Reasons and notes", "", *(f"- {_escape(sentence)}" for sentence in found), "")
+
+
+def _section(title: str, table: tables.Table) -> Iterator[str]:
+    """A table under its heading; nothing for an empty one."""
+    if not table.rows:
+        return
+    yield from (f"## {title}", "", "| " + " | ".join(table.header) + " |")
+    yield "|" + "|".join("---:" if index >= table.figures else "---" for index in range(len(table.header))) + "|"
+    for row in table.rows:
+        cells = [_cell(name, value) for name, value in zip(table.header, row, strict=True)]
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _cell(column: str, value: str) -> str:
+    if column == "Verdict" and value != "verified":
+        return f"**{value}**"
+    return f"`{value}`" if column == "Route" else _escape(value)
+
+
+def _escape(value: str | None) -> str:
+    """Text that cannot end a table cell or start HTML."""
+    return " ".join((value or "").replace("|", "\\|").replace("<", "&lt;").split())

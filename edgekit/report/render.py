@@ -1,0 +1,154 @@
+"""The public function: read results, write them as a page, a document or a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgekit.errors import InternalError, UsageError
+from edgekit.jobs.codec import from_json
+from edgekit.kit import Kit, writing
+from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
+from edgekit.report.csv_ import to_csv
+from edgekit.report.html import to_html
+from edgekit.report.markdown import to_markdown
+from edgekit.results import BenchResult, CheckResult, Result, RunResult
+from edgekit.types import Verdict, worst
+
+_BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}
+
+_WRITERS: Mapping[str, Callable[[Sequence[Summary]], str]] = {".html": to_html, ".md": to_markdown, ".csv": to_csv}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportResult(Result):
+    """What `edgekit.report` returns.
+
+    Attributes:
+        ok: always true: a report about a failure is a report.
+        verdict: the worst of all results.
+        output: the file that was written; None when none was asked for.
+        summaries: one per kit.
+    """
+
+    schema: ClassVar[str] = "edgekit.report/1"
+    ok: bool
+    verdict: Verdict
+    inputs: tuple[str, ...]
+    output: str | None
+    summaries: tuple[Summary, ...]
+
+
+def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None = None) -> ReportResult:
+    """Bring results together and write them down.
+
+    Args:
+        inputs: kit folders (the newest result of each command is read) and result files, as ``--json`` prints.
+        output: ``.html``, ``.md`` or ``.csv`` file to write; None to only return the summaries.
+
+    Returns:
+        The summaries, and where they were written.
+
+    Raises:
+        UsageError: an input is no kit or result, or the output has another suffix.
+    """
+    paths = [Path(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if not paths:
+        raise UsageError("no-input", "there is nothing to report on.", hint="Give a kit folder or result files.")
+    target = None if output is None else Path(output)
+    writer = None if target is None else _writer(target)
+    summaries = summarise([document for path in paths for document in read(path)])
+    if target is not None and writer is not None:
+        with writing(target):
+            target.write_text(writer(summaries), encoding="utf-8")
+    return ReportResult(
+        ok=True,
+        verdict=worst(summary.verdict for summary in summaries),
+        inputs=tuple(map(str, paths)),
+        output=None if target is None else str(target),
+        summaries=summaries,
+    )
+
+
+def read(path: Path) -> tuple[Document, ...]:
+    """The results in a kit folder, the newest of each command, or in one file; oldest first.
+
+    Raises:
+        UsageError: no such path, no results, or not a result of edgekit.
+    """
+    if not path.exists():
+        raise UsageError("no-such-file", "there is no such kit or result.", received=str(path), hint="Check the path.")
+    if path.is_file():
+        return (_decode(path),)
+    names = Kit.open(path).manifest.results
+    newest = {name.partition("-")[0]: name for name in names}  # oldest first, so the last of each command stays
+    if not newest:
+        raise UsageError(
+            "no-results", "this kit holds no results.", received=str(path), hint=f"Make some: edgekit check {path}"
+        )
+    chosen = [name for name in names if name in newest.values()]
+    return tuple(_of_kit(_decode(path / "results" / name), path) for name in chosen)
+
+
+def _decode(path: Path) -> Document:
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as err:
+        raise UsageError(
+            "not-a-result",
+            f"{path.name} cannot be read as JSON.",
+            received=str(path),
+            hint="Give a file that a command with --json printed.",
+        ) from err
+    schema = data.pop("schema", None) if isinstance(data, dict) else None
+    if schema not in _BY_SCHEMA:
+        raise UsageError(
+            "unknown-schema",
+            f"{path.name} is no result that a report can show.",
+            received=f"schema {schema}",
+            hint=f"Give a result of one of: {', '.join(sorted(_BY_SCHEMA))}.",
+        )
+    try:
+        return from_json(_BY_SCHEMA[schema], data)
+    except InternalError as err:
+        raise UsageError("unreadable-result", f"{path.name}: {err.message}", received=err.received, hint=err.hint) from err
+
+
+def _of_kit(document: Document, folder: Path) -> Document:
+    """The result without what it says about artifacts that the kit no longer holds."""
+
+    def held(path: str | None) -> bool:
+        return path is None or "/" not in path or (folder / path).exists()
+
+    if isinstance(document, CheckResult):
+        return replace(document, kit=str(folder), results=tuple(row for row in document.results if held(row.artifact)))
+    if isinstance(document, BenchResult):
+        return replace(document, kit=str(folder), results=tuple(row for row in document.results if held(row.artifact)))
+    artifacts = tuple(row for row in document.artifacts if held(row.path))
+    if isinstance(document, RunResult):
+        return replace(
+            document,
+            kit=str(folder),
+            artifacts=artifacts,
+            checks=tuple(row for row in document.checks if held(row.artifact)),
+            latency=tuple(row for row in document.latency if held(row.artifact)),
+        )
+    return replace(document, kit=str(folder), artifacts=artifacts)
+
+
+def _writer(target: Path) -> Callable[[Sequence[Summary]], str]:
+    if target.suffix not in _WRITERS:
+        raise UsageError(
+            "unknown-report-format",
+            f"a report cannot be written as {target.suffix or 'a file without a suffix'}.",
+            received=str(target),
+            hint=f"Choose a file name that ends in one of: {', '.join(_WRITERS)}.",
+        )
+    if not target.absolute().parent.is_dir():
+        raise UsageError(
+            "no-such-folder", "the folder of the report does not exist.", received=str(target), hint=f"mkdir -p {target.parent}"
+        )
+    return _WRITERS[target.suffix]

@@ -1,0 +1,150 @@
+"""The tables of a summary as plain text cells; each view only draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.report import text
+from edgekit.report.collect import Line, Summary
+from edgekit.results import BenchRow, CheckRow
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells in rows.
+
+    Attributes:
+        header: one name per column; ``Verdict`` and ``Route`` are drawn in their own way.
+        rows: as wide as the header.
+        figures: columns from here on are right-aligned.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    figures: int
+
+    def trimmed(self) -> Table:
+        """Without the columns that say nothing in any row."""
+        kept = [index for index in range(len(self.header)) if any(row[index] not in ("", text.NONE) for row in self.rows)]
+        return Table(
+            tuple(self.header[index] for index in kept),
+            tuple(tuple(row[index] for index in kept) for row in self.rows),
+            sum(index < self.figures for index in kept),
+        )
+
+
+def _table(header: Sequence[str], rows: Sequence[tuple[str, ...]], figures: int) -> Table:
+    return Table(tuple(header), tuple(rows), figures).trimmed()
+
+
+def artifacts(summary: Summary) -> Table:
+    """One row per artifact: the verdict and the figures that a choice depends on."""
+    header = ("Artifact", "Verdict", "Size", "SQNR", "Agreement", "Accuracy", "p50", "Speed-up")
+    return _table(header, [_artifact(line) for line in summary.lines], 2)
+
+
+def _artifact(line: Line) -> tuple[str, ...]:
+    accuracy, timing = line.accuracy, line.timing
+    return (
+        line.name,
+        line.verdict,
+        text.size(line.size_bytes),
+        text.sqnr(line.worst_output),
+        text.percent(line.agreement),
+        text.percent(accuracy.value) if accuracy is not None else text.NONE,
+        text.ms(timing.latency_ms.p50) if timing is not None and timing.latency_ms is not None else text.NONE,
+        text.times(line.pays[0].speedup) if line.pays else text.NONE,
+    )
+
+
+def timings(summary: Summary) -> Table:
+    """One row per timing: the distribution."""
+    header = ("Artifact", "Verdict", "Device", "Threads", "Batch", "p50", "95 % interval", "p90", "p99", "Per second")
+    return _table(header, [_timing(row) for row in summary.timings], 3)
+
+
+def _timing(row: BenchRow) -> tuple[str, ...]:
+    latency = row.latency_ms
+    return (
+        row.name,
+        row.verdict,
+        row.device,
+        str(row.threads or "auto"),
+        str(row.batch),
+        text.ms(latency.p50 if latency is not None else None),
+        text.interval(latency.ci95_p50 if latency is not None else None),
+        text.ms(latency.p90 if latency is not None else None),
+        text.ms(latency.p99 if latency is not None else None),
+        text.number(row.throughput_per_s),
+    )
+
+
+def openings(summary: Summary) -> Table:
+    """One row per timing: start, memory, and what the engine really ran."""
+    header = ("Artifact", "Runtime", "Ran in", "On", "Scenario", "Load", "First run", "Memory", "Openings", "Inferences")
+    return _table(header, [_opening(row) for row in summary.timings], 5)
+
+
+def _opening(row: BenchRow) -> tuple[str, ...]:
+    effective = row.effective
+    return (
+        row.name,
+        row.runtime,
+        text.reading(effective.precision if effective is not None else None),
+        text.reading(effective.placement if effective is not None else None),
+        row.scenario,
+        text.ms(row.load_ms),
+        text.ms(row.first_ms),
+        f"{row.peak_rss_mb:.0f} MiB" if row.peak_rss_mb is not None else text.NONE,
+        str(row.openings),
+        f"{row.samples:,}",
+    )
+
+
+def checks(summary: Summary) -> Table:
+    """One row per output of each check."""
+    header = ("Artifact", "Verdict", "Runtime", "Device", "Output", "Culprit", "Max abs", "Tolerance", "SQNR", "Agreement", "Accuracy")
+    rows = [row for line in summary.lines for check in line.checks for row in _check(check)]
+    return _table(header, rows, 6)
+
+
+def _check(check: CheckRow) -> list[tuple[str, ...]]:
+    name = f"{check.target} {check.precision}"
+    head = (name, check.verdict, check.runtime, check.device)
+    accuracy = text.percent(check.accuracy.value) if check.accuracy is not None else text.NONE
+    if not check.outputs:
+        return [(*head, text.NONE, check.culprit or text.NONE, *[text.NONE] * 4, accuracy)]
+    return [
+        (
+            *head,
+            output.name,
+            check.culprit or text.NONE,
+            text.number(output.max_abs),
+            text.number(output.tolerance),
+            text.sqnr(output),
+            text.percent(output.top1_agreement),
+            accuracy,
+        )
+        for output in check.outputs
+    ]
+
+
+def attempts(summary: Summary) -> Table:
+    """One row per route that was tried."""
+    rows = [
+        (line.name, attempt.route, attempt.outcome, f"{attempt.seconds:.1f} s", attempt.reason)
+        for line in summary.lines
+        if line.made is not None
+        for attempt in line.made.attempts
+    ]
+    return _table(("Artifact", "Route", "Outcome", "Time", "Reason"), rows, 5)
+
+
+def comparisons(summary: Summary) -> Table:
+    """One row per comparison with the stored baseline."""
+    rows = [
+        (row.artifact, row.answer, " ".join(row.reasons), text.number(row.ratio), text.interval(row.ci95))
+        for row in summary.comparisons
+    ]
+    return _table(("Artifact", "Answer", "Note", "Ratio of p50", "95 % interval"), rows, 3)

@@ -1,0 +1,151 @@
+"""Results as Rich renderables for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from edgekit.report import tables, text
+from edgekit.report.collect import DOCUMENTS, Summary, reasons_by_text, summarise
+from edgekit.report.terminal_facts import doctor_view, inspection_view
+from edgekit.results import BenchResult, CheckResult, Result, RunResult
+from edgekit.types import VERDICTS, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_STYLE: dict[str, str] = {"verified": "green", "weak": "yellow", "failed": "bold red", "error": "bold magenta"}
+
+def view(result: Result) -> RenderableType:
+    """What the terminal shows for any result of edgekit."""
+    from edgekit.devices.doctor import Doctor
+    from edgekit.inspection import Inspection
+    from edgekit.report.render import ReportResult
+
+    if isinstance(result, Doctor):
+        return doctor_view(result)
+    if isinstance(result, Inspection):
+        return inspection_view(result)
+    if isinstance(result, ReportResult):
+        parts = [part for summary in result.summaries for part in _whole(summary)]
+        return _group([*parts, *([_plain(f"Report: {result.output}")] if result.output else [])])
+    assert isinstance(result, DOCUMENTS), type(result)
+    (summary,) = summarise([result])
+    if isinstance(result, CheckResult):
+        return _group([_head(summary), _grid(tables.checks(summary)), *_notes(summary)])
+    if isinstance(result, BenchResult):
+        return _group([_head(summary), *_speed(summary), *_notes(summary)])
+    if isinstance(result, RunResult):
+        page = f"Report: {result.report}" + ("  (stored result: nothing has run)" if result.cached else "")
+        return _group([*_whole(summary), _plain(page)])
+    return _group([_head(summary), _grid(tables.artifacts(summary)), *_routes(summary), *_notes(summary)])
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """The word in its colour."""
+    from rich.text import Text
+
+    return Text(verdict, style=_STYLE[verdict])
+
+
+def _whole(summary: Summary) -> Iterator[RenderableType]:
+    yield _head(summary)
+    yield _grid(tables.artifacts(summary))
+    yield from _pays(summary)
+    yield from _notes(summary)
+    if summary.recommendation is not None:
+        yield _recommendation(summary)
+
+
+def _head(summary: Summary) -> RenderableType:
+    from rich.text import Text
+
+    judged = list(dict.fromkeys(text.evidence(found) for found in summary.evidence.values()))
+    line = Text.assemble((summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {text.MEANING[summary.verdict]}")
+    return Text.assemble(line, "\n", (f"judged on {'; '.join(judged)}", "dim"))
+
+
+def _recommendation(summary: Summary) -> RenderableType:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    found = summary.recommendation
+    assert found is not None
+    name = (found.artifact, "bold") if found.artifact else ("No artifact can be recommended", "bold")
+    path = f"\n{found.path}" if found.path else ""
+    style = "green" if found.artifact else "yellow"
+    body = Text.assemble(name, "\n", found.reason, (path, "dim"))
+    return Panel(body, title="recommendation", title_align="left", border_style=style, expand=False)
+
+
+def _speed(summary: Summary) -> Iterator[RenderableType]:
+    yield _grid(tables.timings(summary))
+    yield _grid(tables.openings(summary))
+    yield from _pays(summary)
+    if summary.comparisons:
+        yield _grid(tables.comparisons(summary))
+
+
+def _pays(summary: Summary) -> Iterator[RenderableType]:
+    sentences = [text.pays_sentence(line.name, pays) for line in summary.lines for pays in line.pays]
+    if sentences:
+        yield _list("Does quantization pay?", sentences)
+
+
+def _routes(summary: Summary) -> Iterator[RenderableType]:
+    made = [line.made for line in summary.lines if line.made is not None]
+    accepted = [f"{row.name}: {row.route}" for row in made if row.route is not None]
+    refused = [
+        f"{row.name}: {text.attempt_sentence(attempt)}"
+        for row in made
+        for attempt in row.attempts
+        if attempt.outcome != "accepted"
+    ]
+    if accepted:
+        yield _list("Routes", accepted)
+    if refused:
+        yield _list("Routes that did not hold", refused)
+
+
+def _notes(summary: Summary) -> Iterator[RenderableType]:
+    reasons = [f"{', '.join(names)}: {reason}" for reason, names in reasons_by_text(summary.lines).items()]
+    if reasons or summary.notes:
+        yield _list("Reasons and notes", [*reasons, *summary.notes])
+
+
+def _grid(table: tables.Table) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for index, name in enumerate(table.header):
+        right = index >= table.figures
+        grid.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(cell, style=_STYLE[cell]) if cell in VERDICTS else Text(cell) for cell in row))
+    return grid
+
+
+def _list(title: str, sentences: list[str]) -> RenderableType:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        grid.add_row("-", Text(sentence))
+    return _group([Text(title, style="bold"), Padding(grid, (0, 0, 1, 2))])
+
+
+def _plain(line: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text(line)
+
+
+def _group(parts: list[Any]) -> RenderableType:
+    from rich.console import Group
+
+    return Group(*parts)

@@ -1,0 +1,116 @@
+"""Figures as people read them: the same words in every view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from edgekit.results import OutputParity, Pays
+from edgekit.types import Attempt, Evidence, Reading, Verdict
+
+#: Stands for a figure that was not measured.
+NONE = "–"
+
+#: What a verdict says.
+MEANING: dict[Verdict, str] = {
+    "verified": "every criterion held",
+    "weak": "no criterion failed, but the evidence cannot carry the claim",
+    "failed": "a criterion failed",
+    "error": "something could not be made or run",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Significant digits without an exponent where that stays short."""
+    if value is None:
+        return NONE
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 10 ** max(digits, 4):
+        decimals = max(0, digits - len(str(int(abs(value)))) if abs(value) >= 1 else digits - 1 - _exponent(value))
+        return f"{value:.{decimals}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".partition("e")[2])
+
+
+def size(count: int | None) -> str:
+    """Bytes in decimal units, as file managers and download pages show them."""
+    if count is None:
+        return NONE
+    if count < 1000:
+        return f"{count} B"
+    value, unit = count / 1e3, "kB"
+    for larger in ("MB", "GB"):
+        if value >= 1000:
+            value, unit = value / 1e3, larger
+    return f"{number(value)} {unit}"
+
+
+def ms(value: float | None) -> str:
+    return NONE if value is None else f"{number(value)} ms"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    return NONE if share is None else f"{100 * share:.{digits}f} %"
+
+
+def times(factor: float | None) -> str:
+    """A speed-up: above 1 is faster."""
+    return NONE if factor is None else f"{number(factor)}×"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    return NONE if bounds is None else f"{number(bounds[0])} to {number(bounds[1])}"
+
+
+def sqnr(output: OutputParity | None) -> str:
+    """Decibels. No figure with a difference of zero means equal; no figure with another means unknown."""
+    if output is None:
+        return NONE
+    if output.sqnr_db is None:
+        return "equal" if output.max_abs == 0 else NONE
+    return f"{output.sqnr_db:.1f} dB"
+
+
+def count(number_of: int, noun: str) -> str:
+    """``1 sample``, ``1,024 samples``."""
+    return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
+
+
+def evidence(what: Evidence) -> str:
+    """What a verdict rests on, in one phrase."""
+    shapes = f" in {', '.join(what.shapes)}" if what.shapes else ""
+    return f"{count(what.samples, f'{what.inputs} sample')}{shapes}"
+
+
+def reading(what: Reading | None) -> str:
+    """A fact about an engine, with how it is known unless the engine said so."""
+    if what is None or what.value is None:
+        return "not reported"
+    return what.value if what.how == "engine" else f"{what.value} ({what.how})"
+
+
+def pays_sentence(name: str, pays: Pays) -> str:
+    """Whether a quantized artifact is faster than its parent, with the interval."""
+    speed = f"{times(pays.speedup)} (95 % interval {interval(pays.ci95)})" if pays.speedup is not None else "not timed"
+    answer = {"yes": "pays", "no": "does not pay", "not shown": "no gain or loss shown"}[pays.answer]
+    reason = f" {pays.likely_reason}" if pays.likely_reason else ""
+    return f"{name} on {pays.device}: {answer}, {speed}.{reason}"
+
+
+def attempt_sentence(attempt: Attempt) -> str:
+    reason = f": {attempt.reason}" if attempt.reason else ""
+    return f"{attempt.route}: {attempt.outcome}{reason}"
+
+
+def moment(iso: str | None) -> str:
+    """``2026-03-01 12:30 UTC`` for an ISO 8601 time; text that is none stays as it is."""
+    if not iso:
+        return ""
+    try:
+        return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return iso

@@ -1,0 +1,189 @@
+"""OpenVINO. Part of the device core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+import numpy as np
+
+from edgekit.runtimes.base import (
+    Arrays,
+    OpenOptions,
+    Runtime,
+    Session,
+    accelerator_missing,
+    check_open,
+    engine_words,
+    make_signature,
+    numpy_dtype,
+    precision_of,
+    unloadable,
+)
+from edgekit.types import Effective, Reading, TensorSpec
+
+if TYPE_CHECKING:
+    import openvino
+
+_DTYPES = {
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "boolean": "bool",
+}
+
+#: Layer types of a runtime model that move, reshape or hold data and compute nothing.
+_NO_COMPUTE = frozenset(
+    (
+        *("Const", "Constant", "Input", "Output", "Parameter", "Result"),
+        *("Broadcast", "Concatenation", "Convert", "Gather", "Permute", "Reorder", "Reshape", "ShapeOf", "Split"),
+        *("StridedSlice", "Tile", "Transpose"),
+    )
+)
+
+
+class OpenVinoRuntime(Runtime):
+    """OpenVINO, by default on the CPU, tuned for the latency of one request at a time.
+
+    ``options.precision`` becomes INFERENCE_PRECISION_HINT: without it the CPU plugin computes a float32 model in
+    bfloat16 wherever the CPU can. Quantized operators keep their integers.
+    """
+
+    name = "openvino"
+
+    def version(self) -> str:
+        import openvino
+
+        return str(openvino.__version__).split("-")[0]
+
+    def open(self, path: Path, options: OpenOptions) -> OpenVinoSession:
+        """Load a ``.xml`` file; its ``.bin`` lies beside it."""
+        import openvino
+
+        check_open(path, options)
+        core = openvino.Core()
+        device = _device(options.accelerator, core.available_devices)
+        try:
+            model = core.read_model(path)
+        except RuntimeError as err:
+            raise unloadable("openvino", path, err) from err
+        try:
+            compiled = core.compile_model(model, device, _properties(device, options))
+        except RuntimeError as err:
+            if device != "CPU":
+                raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
+            raise unloadable("openvino", path, err) from err
+        session = OpenVinoSession(compiled, path)
+        session.require(device, core.available_devices)
+        return session
+
+
+class OpenVinoSession(Session):
+    """An opened OpenVINO model.
+
+    Timing (`prepare`) includes a copy of every input into the engine's tensor and of every output out of it.
+    """
+
+    def __init__(self, compiled: openvino.CompiledModel, path: Path) -> None:
+        self._compiled: Optional[openvino.CompiledModel] = compiled
+        self._request: Optional[openvino.InferRequest] = compiled.create_infer_request()
+        self.signature = make_signature(map(_spec, compiled.inputs), map(_spec, compiled.outputs), path)
+
+    def effective(self) -> Effective:
+        """Both as the engine reports them: types that the runtime model computes in, devices it executes on."""
+        assert self._compiled is not None, "the session is closed"
+        precision = precision_of(_compute_types(self._compiled.get_runtime_model()))
+        return Effective(
+            precision=Reading(precision, "engine") if precision else Reading(None, "not reported"),
+            placement=Reading(", ".join(self._devices()), "engine"),
+        )
+
+    def require(self, device: str, available: list[str]) -> None:
+        """Refuse a model that was placed on another device.
+
+        Raises:
+            MissingError: the device does not execute it.
+        """
+        devices = self._devices()
+        if not all(name.split(".")[0] == device.split(".")[0] for name in devices):
+            raise accelerator_missing("openvino", device, available, f"it executes on {', '.join(devices)}.")
+
+    def close(self) -> None:
+        self._request = None
+        self._compiled = None
+
+    def _devices(self) -> list[str]:
+        assert self._compiled is not None, "the session is closed"
+        return [str(name) for name in self._compiled.get_property("EXECUTION_DEVICES")]
+
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        outputs = self._prepare(inputs)()
+        return {spec.name: array for spec, array in zip(self.signature.outputs, outputs)}
+
+    def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        import openvino
+
+        request = self._request
+        assert request is not None, "the session is closed"
+        copies = []
+        for index, spec in enumerate(self.signature.inputs):
+            source = inputs[spec.name]
+            tensor = openvino.Tensor(source.dtype, openvino.Shape(source.shape))
+            request.set_input_tensor(index, tensor)
+            copies.append((tensor.data, source))
+        count = len(self.signature.outputs)
+
+        def infer() -> list[np.ndarray]:
+            for target, source in copies:
+                np.copyto(target, source)
+            request.infer()
+            return [request.get_output_tensor(index).data.copy() for index in range(count)]
+
+        return infer
+
+
+def _device(accelerator: str, available: list[str]) -> str:
+    """The device of a name in any case; ``GPU`` stands for ``GPU.0`` too."""
+    asked = accelerator.upper()
+    if asked not in {name for device in available for name in (device, device.split(".")[0])}:
+        raise accelerator_missing("openvino", accelerator, available)
+    return asked
+
+
+def _properties(device: str, options: OpenOptions) -> dict[str, Any]:
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+    if options.precision is not None:
+        properties["INFERENCE_PRECISION_HINT"] = options.precision
+    if options.threads is not None and device == "CPU":
+        properties["INFERENCE_NUM_THREADS"] = options.threads
+    return properties
+
+
+def _spec(port: Any) -> TensorSpec:
+    """Name, shape and type of a port. Of several names the shortest is meant: the others are the converter's."""
+    names = port.get_names()
+    name = min(names, key=lambda text: (len(text), text)) if names else port.get_node().get_friendly_name()
+    return TensorSpec(
+        name, _lengths(port.get_partial_shape()), numpy_dtype(_DTYPES, port.get_element_type().get_type_name(), name)
+    )
+
+
+def _lengths(shape: Any) -> tuple[Optional[int], ...]:
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(length.get_length() if length.is_static else None for length in shape)
+
+
+def _compute_types(model: Any) -> list[str]:
+    """Types of the operators that compute, from the executed graph."""
+    facts = [(node.rt_info["layerType"].value, node.rt_info["runtimePrecision"].value) for node in model.get_ops()]
+    return [str(kind) for layer, kind in facts if layer not in _NO_COMPUTE]

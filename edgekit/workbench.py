@@ -1,0 +1,48 @@
+"""What the stages of one command share: workers, progress and scratch space."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.jobs.executor import Executor
+from edgekit.progress import SILENT, Reporter
+from edgekit.types import Blob
+
+#: Seed of everything that is drawn: generated inputs, splits, subsets, bootstraps.
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """One command's shared state. Its files go when the command ends.
+
+    Attributes:
+        executor: runs jobs.
+        reporter: shows progress.
+        folder: scratch space.
+    """
+
+    executor: Executor
+    reporter: Reporter
+    folder: Path
+
+    def scratch(self, name: str) -> Path:
+        """A new empty folder."""
+        return Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
+
+    def blobs(self, paths: Mapping[str, Path]) -> dict[str, Blob]:
+        """Name arrays so that messages can hold them; file names are made unique."""
+        return {
+            name: self.executor.add(path, f"{index}-{path.name}") for index, (name, path) in enumerate(paths.items())
+        }
+
+
+@contextmanager
+def workbench(reporter: Reporter = SILENT) -> Iterator[Workbench]:
+    """A workbench for one command; its workers and files go with it."""
+    with Executor() as executor:
+        yield Workbench(executor, reporter, executor.scratch())
