@@ -46,15 +46,16 @@ clean: ## remove all that these commands made
 # Torch is probed first: constraints.txt admits only its CPU build on Linux, so the answer is that build or none.
 define setup
 	@test -n "$(1)" || { echo "No Python 3.11 or newer was found; name one with PYTHON=…" >&2; exit 1; }
-	"$(1)" -m venv $(2) || { echo "Python's venv module is incomplete; on Debian: apt-get install python3-venv" >&2; exit 1; }
-	extras="$(EXTRAS)"; \
+	@echo "Setting up $(2) with $(1): once, a minute or two."
+	@"$(1)" -m venv $(2) || { echo "Python's venv module is incomplete; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@extras="$(EXTRAS)"; \
 	if [ -z "$$extras" ]; then \
 		extras=all; \
 		$(2)/bin/pip install --dry-run --no-deps -c constraints.txt torch >/dev/null 2>&1 || { extras=all-but-torch; \
 			echo "pip finds no CPU build of the pinned torch for this Python: going without torch." >&2; }; \
 	fi; \
 	$(2)/bin/pip install -q -c constraints.txt -e ".[$$extras,dev]"
-	touch $(2)/.stamp
+	@touch $(2)/.stamp
 endef
 
 .venv/.stamp: pyproject.toml constraints.txt

@@ -22,6 +22,7 @@ _PUBLIC = {
     "quantize": "edgekit.quantizer.quantize",
     "report": "edgekit.report.render",
     "run": "edgekit.pipeline",
+    "RunOptions": "edgekit.pipeline",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 the keys are strings

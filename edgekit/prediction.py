@@ -22,6 +22,9 @@ from edgekit.selection import Selected, select
 from edgekit.types import Effective, Signature
 from edgekit.workbench import workbench
 
+#: Samples per inference where the batch is free.
+PREDICT_BATCH = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction(Result):
@@ -79,7 +82,7 @@ def load(path: str | Path, *, target: str = "", precision: str = "", threads: in
 
     Args:
         path: a kit or an artifact.
-        target, precision: which artifact of a kit; its only or first verified one by default.
+        target, precision: which artifact of a kit, where it holds several.
         threads: inference threads; None is the engine's own choice.
 
     Raises:
@@ -127,7 +130,7 @@ def predict(
         signature = selected.artifact.signature
         samples = read_samples(data, bench.scratch("data"), signature if signature.inputs else None)
         files = tuple(bench.executor.add(file) for file in selected.files)
-        job = RunJob(row.name, files, bench.blobs(samples.arrays), (len(samples),), where.options())
+        job = RunJob(row.name, files, bench.blobs(samples.arrays), (min(len(samples), PREDICT_BATCH),), where.options())
         ran = bench.executor.run_fresh(job, where.context(), update)
         arrays = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in ran.outputs[0].items()}
         with writing(Path(output)):

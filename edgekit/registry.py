@@ -6,6 +6,7 @@ are the same kind of row, so nothing else in edgekit knows which adapters exist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,9 @@ from importlib import import_module, metadata, util
 from typing import Any, Generic, TypeVar
 
 from edgekit.errors import MissingError, UsageError
+
+_EXTRA = re.compile(r"extra == ['\"]([^'\"]+)['\"]")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,19 @@ class Registry(Generic[R]):
 def install_command(extra: str) -> str:
     """The shell command that installs optional dependency sets of edgekit, joined by commas."""
     return f"pip install 'edgekit[{extra}]'"
+
+
+def extras() -> dict[str, tuple[str, ...]]:
+    """Distributions of every optional dependency set, from edgekit's own metadata: the list in ``pyproject.toml``."""
+    found: dict[str, tuple[str, ...]] = {}
+    for requirement in metadata.requires("edgekit") or []:
+        name, _, condition = requirement.partition(";")
+        match = _EXTRA.search(condition)
+        if match:
+            distribution = _NAME.match(name.strip())
+            assert distribution is not None
+            found[match.group(1)] = (*found.get(match.group(1), ()), distribution.group())
+    return found
 
 
 def _installed(module: str) -> bool:

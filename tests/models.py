@@ -178,7 +178,9 @@ def _in_process_of_its_own(kind: str, path: Path, batch: int | None) -> Path:
     return path
 
 
-def _convert(path: Path, function: Callable[..., Any], arguments: list[Any], names: tuple[list[str], list[str]]) -> None:
+def _convert(
+    path: Path, function: Callable[..., Any], arguments: list[Any], names: tuple[list[str], list[str]]
+) -> None:
     """A JAX function to StableHLO to ``.tflite``."""
     import jax
     from litert_converter.mlir import ir, passmanager

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LINKS = {"devices", "exporter", "quantizer", "runtimes"}
 HEAVY = {
-    "ai_edge_litert", "ai_edge_quantizer", "h5py", "jax", "jax2onnx", "keras", "litert_converter", "litert_torch", "nncf",
-    "onnx", "onnxruntime", "onnxscript", "openvino", "scipy", "sklearn", "tensorflow", "torch",
+    "ai_edge_litert", "ai_edge_quantizer", "h5py", "jax", "jax2onnx", "keras", "litert_converter", "litert_torch",
+    "nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "scipy", "sklearn", "tensorflow", "torch",
 }  # fmt: skip
 FOLDERS = ("edgekit", "tests", "docs", "examples", "benchmarks")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
@@ -67,6 +67,7 @@ def imports_of(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_imports_through_the_root_links(path: Path) -> None:
-    assert not {name.partition(".")[0] for name in imports_of(path)} & LINKS
+def test_nothing_imports_through_the_root_links() -> None:
+    assert len(SOURCES) > 50
+    guilty = [path for path in SOURCES if {name.partition(".")[0] for name in imports_of(path)} & LINKS]
+    assert not guilty

@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from edgekit.errors import ModelError, UsageError
-from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session
+from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session, check_open
 from edgekit.types import Effective, Reading, Signature, TensorSpec
 
 Shape = tuple[Optional[int], ...]
@@ -89,6 +89,14 @@ class KerasModel:
                     hint="Choose another --route, or fix the number of steps with --input.",
                 )
             layer.unroll = True
+
+    def simplify(self) -> None:
+        """Make normalisation with fixed statistics one scale and one offset, which converters fold into weights."""
+        import keras
+
+        for layer in self.layers:
+            if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
+                layer.call = _affine(layer)
 
     def _packed(self, tensors: Sequence[Any]) -> Any:
         import keras
@@ -170,6 +178,7 @@ class KerasRuntime(Runtime):
         Raises:
             UsageError: an option was set that Keras does not have.
         """
+        check_open(path, options)
         if options.threads is not None or options.accelerator != "CPU":
             raise UsageError(
                 "not-for-keras",
@@ -344,6 +353,27 @@ def _pinned(spec: TensorSpec, shape: Shape) -> Shape:
             hint="Keep the lengths that the model fixes and choose only the free ones (?).",
         )
     return shape
+
+
+def _affine(layer: Any) -> Callable[..., Any]:
+    """``inputs * scale + offset`` for a batch normalisation at inference, as its ``call``."""
+    import keras
+
+    mean, variance = (np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (layer.moving_mean, layer.moving_variance))
+    scale = 1.0 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * keras.ops.convert_to_numpy(layer.gamma)
+    offset = -mean * scale
+    if layer.center:
+        offset = offset + keras.ops.convert_to_numpy(layer.beta)
+
+    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG001  # the arguments of Keras
+        shape = [1] * len(inputs.shape)
+        shape[layer.axis] = -1
+        factor, term = (keras.ops.convert_to_tensor(v.reshape(shape), "float32") for v in (scale, offset))
+        return inputs * factor + term
+
+    return call
 
 
 def _steps(layer: Any) -> int | None:

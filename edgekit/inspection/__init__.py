@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgekit.errors import JobCrashed, JobFailed, MissingError, ModelError, UsageError
-from edgekit.inspection.facts import Facts, Quantization
-from edgekit.inspection.job import InspectJob
+from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.source import reference_backend
+from edgekit.inspection.facts import Quantization
+from edgekit.inspection.job import Inspected, InspectJob
 from edgekit.inspection.snippets import snippet
 from edgekit.jobs.executor import Executor
-from edgekit.jobs.process import Context
 from edgekit.registry import install_command
 from edgekit.results import Result
-from edgekit.runtimes import RUNTIMES, runtime_for
+from edgekit.runtimes import runtime_for
 from edgekit.types import Signature
 
 #: Kinds of model files by suffix.
 KINDS = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite", ".keras": "keras"}
 
-#: Keras backends that can load a ``.keras`` file, by the module that each needs.
-_BACKENDS = ("jax", "torch", "tensorflow", "openvino")
-
-__all__ = ["KINDS", "Facts", "Inspection", "Quantization", "inspect"]
+__all__ = ["KINDS", "Inspection", "Quantization", "inspect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ class Inspection(Result):
         kind: ``onnx``, ``openvino``, ``tflite`` or ``keras``.
         files: names of all files of the model, the entry file first.
         size_bytes: of all files.
-        signature: inputs and outputs as the file declares them: an int8 input is int8 here.
-        quantization: scale and zero point of those inputs and outputs that are quantized, by name.
+        signature: inputs and outputs; quantized ones appear as the float32 that they stand for.
+        quantization: stored dtype, scale and zero point of those that are quantized, by name.
         parameters: count of weights; None where it cannot be read.
         operators: how often each kind of operator, or of layer, occurs.
         precision: what the weights and operators say, such as ``fp32`` or ``int8``; None where that is not known.
@@ -82,26 +80,30 @@ def inspect(file: str | Path) -> Inspection:
     missing = runtime.missing()
     if missing:
         raise MissingError(
-            "missing-extra", f"inspecting {path.name} needs {', '.join(missing)}.", hint=f"Run: {install_command(runtime.extra)}"
+            "missing-extra",
+            f"inspecting {path.name} needs {', '.join(missing)}.",
+            hint=f"Run: {install_command(runtime.extra)}",
         )
     files = (path, *_companions(path, kind))
-    facts = _read(kind, files)
+    found = _read(kind, files)
+    graph = found.graph
+    extra = ",".join(filter(None, (runtime.extra, graph.backend)))
     return Inspection(
         ok=True,
         path=str(file),
         kind=kind,
         files=tuple(part.name for part in files),
         size_bytes=sum(part.stat().st_size for part in files),
-        signature=facts.signature,
-        quantization=facts.quantization,
-        parameters=facts.parameters,
-        operators=facts.operators,
-        precision=facts.precision,
-        format=facts.format,
-        engine=facts.engine,
-        needs=install_command(runtime.extra),
-        snippet=snippet(kind, str(file), facts),
-        notes=facts.notes,
+        signature=found.signature,
+        quantization=graph.quantization,
+        parameters=graph.parameters,
+        operators=graph.operators,
+        precision=graph.precision,
+        format=graph.format,
+        engine=f"{runtime.name} {found.engine}",
+        needs=install_command(extra),
+        snippet=snippet(kind, str(file), found.signature, graph),
+        notes=graph.notes,
     )
 
 
@@ -112,9 +114,13 @@ def _kind(path: Path) -> str:
     if path.is_dir():
         raise UsageError("is-a-folder", "this is a folder, not a model file.", received=str(path), hint=known)
     if path.suffix not in KINDS:
-        raise UsageError("unknown-model-kind", "edgekit does not know this kind of file.", received=path.name, hint=known)
+        raise UsageError(
+            "unknown-model-kind", "edgekit does not know this kind of file.", received=path.name, hint=known
+        )
     if path.stat().st_size == 0:
-        raise ModelError("unloadable-artifact", "the file is empty.", received=str(path), hint="Export or copy it again.")
+        raise ModelError(
+            "unloadable-artifact", "the file is empty.", received=str(path), hint="Export or copy it again."
+        )
     return KINDS[path.suffix]
 
 
@@ -124,7 +130,10 @@ def _companions(path: Path, kind: str) -> tuple[Path, ...]:
         weights = path.with_suffix(".bin")
         if not weights.is_file():
             raise ModelError(
-                "missing-weights", f"{path.name} has its weights in {weights.name}.", received=str(path), hint=f"Put {weights.name} beside it."
+                "missing-weights",
+                f"{path.name} has its weights in {weights.name}.",
+                received=str(path),
+                hint=f"Put {weights.name} beside it.",
             )
         return (weights,)
     if kind == "onnx":
@@ -133,31 +142,15 @@ def _companions(path: Path, kind: str) -> tuple[Path, ...]:
     return ()
 
 
-def _read(kind: str, files: tuple[Path, ...]) -> Facts:
+def _read(kind: str, files: tuple[Path, ...]) -> Inspected:
     with Executor() as executor:
         job = InspectJob(kind, tuple(executor.add(part) for part in files))
         try:
-            return executor.run_fresh(job, _context(kind))
+            return executor.run_fresh(job, conversion_context(reference_backend("auto") if kind == "keras" else None))
         except (JobFailed, JobCrashed) as err:
             raise ModelError(
                 "unloadable-artifact",
-                f"{RUNTIMES[runtime_for(kind).name].name} refuses {files[0].name}: {err.message}",
+                f"{files[0].name} cannot be read: {err.message}",
                 received=f"{files[0]}, {files[0].stat().st_size} bytes",
                 hint="The file may be truncated, or made for a newer engine: export or copy it again.",
             ) from err
-
-
-def _context(kind: str) -> Context:
-    env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    if kind != "keras":
-        return Context("inspect", env)
-    return Context("inspect", {**env, "KERAS_BACKEND": _backend()})
-
-
-def _backend() -> str:
-    from importlib.util import find_spec
-
-    for name in _BACKENDS:
-        if find_spec(name) is not None:
-            return name
-    raise MissingError("missing-extra", "Keras needs a backend to open a .keras file.", hint=f"Run: {install_command('jax')}")

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from edgekit.types import Signature
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How integers stand for real numbers: ``real = scale * (integer - zero_point)``."""
+    """How integers stand for real numbers: ``real = scale * (integer - zero_point)``.
 
+    Attributes:
+        dtype: of the integers in the file.
+    """
+
+    dtype: str
     scale: float
     zero_point: int
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """See `edgekit.inspection.Inspection`.
+class Graph:
+    """What the file says about itself, beyond its signature. See `edgekit.inspection.Inspection`.
 
     Attributes:
         signature_key: name of the TFLite signature that the names come from; None where the file has none.
+        backend: Keras backend that opened the file; None for the other kinds.
     """
 
-    signature: Signature
     parameters: int | None
     operators: dict[str, int]
     precision: str | None
     format: dict[str, str]
-    engine: str
-    quantization: dict[str, Quantization]
-    signature_key: str | None
-    notes: tuple[str, ...]
+    quantization: dict[str, Quantization] = field(default_factory=dict)
+    signature_key: str | None = None
+    backend: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def precision_of(weights: set[str], *, quantized_activations: bool) -> str | None:

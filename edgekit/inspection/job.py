@@ -1,4 +1,4 @@
-"""The job that opens a model file: one reader per kind, each with its engine alone."""
+"""The job that opens a model file with its engine and reads what stands in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.inspection import keras_, onnx_, openvino_, tflite_
-from edgekit.inspection.facts import Facts
+from edgekit.inspection.facts import Graph
 from edgekit.jobs.protocol import Job, Workspace
-from edgekit.types import Blob
+from edgekit.runtimes import OpenOptions, Runtime, runtime_for
+from edgekit.types import Blob, Signature
 
-_READERS: Mapping[str, Callable[[Path], Facts]] = {
+_READERS: Mapping[str, Callable[[Path], Graph]] = {
     "keras": keras_.read,
     "onnx": onnx_.read,
     "openvino": openvino_.read,
@@ -19,8 +20,22 @@ _READERS: Mapping[str, Callable[[Path], Facts]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The outcome of opening a file.
+
+    Attributes:
+        signature: as the runtime adapter shows it: quantized inputs and outputs appear as float32.
+        engine: version of the engine.
+    """
+
+    signature: Signature
+    engine: str
+    graph: Graph
+
+
 @dataclass(frozen=True)
-class InspectJob(Job[Facts]):
+class InspectJob(Job[Inspected]):
     """Describe a model file.
 
     Attributes:
@@ -31,5 +46,9 @@ class InspectJob(Job[Facts]):
     kind: str
     files: tuple[Blob, ...]
 
-    def run(self, work: Workspace) -> Facts:
-        return _READERS[self.kind](work.path(self.files[0]))
+    def run(self, work: Workspace) -> Inspected:
+        path = work.path(self.files[0])
+        runtime: Runtime = runtime_for(self.kind).load()()
+        with runtime.open(path, OpenOptions()) as session:
+            signature = session.signature
+        return Inspected(signature, runtime.version(), _READERS[self.kind](path))

@@ -117,11 +117,11 @@ class Executor:
 
             yield run_alone
 
-    def release(self, context: Context) -> None:
-        """End the warm worker of a context that has no more jobs."""
+    def release_all(self) -> None:
+        """End the warm workers, which hold memory, when a command has no more jobs for them."""
         with self._guard:
-            worker = self._warm.pop(context.key, None)
-        if worker is not None:
+            workers, self._warm = list(self._warm.values()), {}
+        for worker in workers:
             self._retire(worker)
 
     @contextmanager

@@ -27,6 +27,7 @@ def main() -> None:
     """Serve jobs until stdin ends."""
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # a library that prints cannot corrupt the protocol
+    _pin()
     faulthandler.enable(all_threads=False)  # a crash leaves a Python stack in the log
     lines: queue.Queue[Optional[str]] = queue.Queue()
     busy = threading.Event()
@@ -38,6 +39,13 @@ def main() -> None:
         serve(json.loads(line), Path.cwd(), events)
         busy.clear()
         _reset_libraries()
+
+
+def _pin() -> None:
+    """Keep this process on the CPUs of ``EDGEKIT_CPUS``, before an engine counts them."""
+    cpus = os.environ.get("EDGEKIT_CPUS")
+    if cpus:
+        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
 
 
 def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:

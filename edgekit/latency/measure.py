@@ -41,7 +41,7 @@ def measure(
     executor: Executor,
     context: Context,
     settings: BenchSettings,
-    on_progress: OnProgress = lambda progress: None,  # noqa: ARG005 -- the name belongs to the type
+    on_progress: OnProgress = lambda progress: None,
 ) -> tuple[Measured, ...]:
     """Time candidates in turns until each is known as closely as asked, or its time is up.
 

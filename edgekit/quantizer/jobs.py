@@ -58,9 +58,7 @@ class QuantizeJob(Job[QuantizeJobResult]):
         quantize: Quantize = row.load()
         folder = work.folder / "out"
         folder.mkdir()
-        request = QuantizeRequest(
-            work.path(self.files[0]), self.signature, folder, calibration, self.io, work.progress
-        )
+        request = QuantizeRequest(work.path(self.files[0]), self.signature, folder, calibration, self.io, work.progress)
         outcome = quantize(request)
         if outcome.quantized_ops == 0:
             raise JobFailed(

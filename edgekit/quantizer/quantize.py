@@ -33,13 +33,11 @@ class QuantizeOptions:
         precisions: ``int8``, ``fp16``, …
         io: ``float`` or ``int8`` inputs and outputs.
         max_drop: largest accepted loss of accuracy, between 0 and 1.
-        must_pay: measure whether each result is faster than its parent, and fail where it is not.
     """
 
     precisions: tuple[str, ...]
     io: str = "float"
     max_drop: float | None = None
-    must_pay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +89,21 @@ def quantize(
         MissingError: a package is not installed.
     """
     if metric not in METRICS:
-        raise UsageError("unknown-metric", f"there is no metric {metric!r}.", received=metric, hint=f"Choose one of: {', '.join(METRICS)}.")
+        raise UsageError(
+            "unknown-metric",
+            f"there is no metric {metric!r}.",
+            received=metric,
+            hint=f"Choose one of: {', '.join(METRICS)}.",
+        )
     if max_drop is not None and labels is None:
-        raise UsageError("drop-without-labels", "--max-drop needs labels to measure accuracy.", received=str(max_drop), hint="Give --labels NAME.")
+        raise UsageError(
+            "drop-without-labels",
+            "--max-drop needs labels to measure accuracy.",
+            received=str(max_drop),
+            hint="Give --labels NAME.",
+        )
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
-    options = QuantizeOptions(precisions, io, max_drop, must_pay)
+    options = QuantizeOptions(precisions, io, max_drop)
     parents = select(path, (target,) if isinstance(target, str) else target, ("fp32", ""))
     kit = parents[0].kit
     if kit is None:
@@ -116,7 +124,18 @@ def quantize(
             calibrate=any(plan.method.needs_data for plan in plans),
         )
         reference = reference_for(kit, evaluation, bench)
-        result = quantize_into(kit, plans, calibration, reference, options, bench, strict=strict)
+        made = quantize_into(kit, plans, calibration, reference, options, bench)
+        rows = tuple(one.row(kit) for one in made)
+        if must_pay:
+            rows = _with_pays(kit, rows, reference, bench)
+        verdict = worst(row.verdict for row in rows)
+        result = QuantizeResult(
+            ok=holds(verdict, strict=strict) and not _some_do_not_pay(rows),
+            verdict=verdict,
+            evidence=next((row.parity.evidence for row in rows if row.parity), Evidence(reference.origin, 0, ())),
+            kit=str(kit.folder),
+            artifacts=rows,
+        )
         kit.commit(result=result)
         return result
 
@@ -129,7 +148,9 @@ def planned(parents: Sequence[Selected], options: QuantizeOptions) -> tuple[Plan
         MissingError: a package is not installed.
     """
     plans = tuple(
-        Plan(parent, method_for(parent.artifact.target, precision)) for precision in options.precisions for parent in parents
+        Plan(parent, method_for(parent.artifact.target, precision))
+        for precision in options.precisions
+        for parent in parents
     )
     for plan in plans:
         check_io(plan.method, options.io)
@@ -144,10 +165,8 @@ def quantize_into(
     reference: Reference,
     options: QuantizeOptions,
     bench: Workbench,
-    *,
-    strict: bool,
-) -> QuantizeResult:
-    """Make every planned artifact, and commit those that did not fail.
+) -> tuple[Made, ...]:
+    """Make every planned artifact side by side, and commit those that did not fail.
 
     Args:
         kit: receives the artifacts.
@@ -156,7 +175,6 @@ def quantize_into(
         reference: evaluation samples with the source's outputs.
         options: how to quantize.
         bench: of this command.
-        strict: count ``weak`` as a failure.
     """
     chosen = None if calibration is None else calibration_subset(calibration, bench.scratch("subset"), SEED)
     blobs = {} if chosen is None else bench.blobs(chosen.arrays)
@@ -167,21 +185,11 @@ def quantize_into(
             return make(plan.parent, plan.method, blobs, reference, options.io, options.max_drop, bench, update)
 
     with ThreadPoolExecutor(len(plans)) as threads:
-        made = list(threads.map(one, plans))
+        made = tuple(threads.map(one, plans))
     kept = [(one.artifact, one.files) for one in made if one.artifact is not None]
     if kept:
         kit.commit(artifacts=kept)
-    rows = tuple(one.row(kit) for one in made)
-    if options.must_pay:
-        rows = _with_pays(kit, rows, reference, bench)
-    verdict = worst(row.verdict for row in rows)
-    return QuantizeResult(
-        ok=holds(verdict, strict=strict) and not (options.must_pay and _some_do_not_pay(rows)),
-        verdict=verdict,
-        evidence=next((row.parity.evidence for row in rows if row.parity), Evidence(reference.origin, 0, ())),
-        kit=str(kit.folder),
-        artifacts=rows,
-    )
+    return made
 
 
 def read_data(
@@ -206,7 +214,12 @@ def read_data(
             hint="Give --data samples.npz, or choose --precision int8-dynamic, int8-weights or fp16.",
         )
     if labels is not None and data is None and eval_data is None:
-        raise UsageError("labels-without-data", "--labels names an array of the data, but there is none.", received=labels, hint="Give --data.")
+        raise UsageError(
+            "labels-without-data",
+            "--labels names an array of the data, but there is none.",
+            received=labels,
+            hint="Give --data.",
+        )
     evaluation = None if eval_data is None else read_samples(eval_data, bench.scratch("eval"), signature, labels)
     if data is None:
         return None, evaluation
@@ -222,7 +235,7 @@ def read_data(
 def _with_pays(
     kit: Kit, rows: tuple[ArtifactResult, ...], reference: Reference, bench: Workbench
 ) -> tuple[ArtifactResult, ...]:
-    pays = pays_in_kit(kit, [row.sha256 for row in rows if row.sha256], reference, bench)
+    pays = pays_in_kit(kit, [row.sha256 for row in rows if row.sha256], reference.inputs, bench)
     return tuple(replace(row, pays=(pays[row.sha256],) if row.sha256 in pays else ()) for row in rows)
 
 

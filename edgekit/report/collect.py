@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from edgekit.results import (
     Accuracy,
@@ -25,8 +24,6 @@ from edgekit.results import (
     unique,
 )
 from edgekit.types import Evidence, Verdict, worst
-
-T = TypeVar("T")
 
 #: A result that a report can show.
 Document = ExportResult | QuantizeResult | CheckResult | BenchResult | RunResult
@@ -56,7 +53,9 @@ class Line:
 
     @property
     def verdict(self) -> Verdict:
-        return worst(part.verdict for part in self._parts())
+        """Of how it was made and checked; a noisy timing says nothing about that."""
+        correctness = [part.verdict for part in self._parts() if not isinstance(part, BenchRow)]
+        return worst(correctness or [row.verdict for row in self.timings])
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -113,6 +112,7 @@ class Summary:
     """The results of one source.
 
     Attributes:
+        verdict: that of the command, or the worst of all where there were several.
         title: the source's path, or the kit's, or ``results``.
         kit: folder; None for results of loose files.
         evidence: what the verdicts rest on, by the command that gave them.
@@ -152,32 +152,43 @@ def summarise(documents: Sequence[Document]) -> tuple[Summary, ...]:
 
 
 def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
-    source = _last(document.source for document in documents if isinstance(document, (ExportResult, RunResult)))
+    sources = [document.source for document in documents if isinstance(document, ExportResult | RunResult)]
+    source = sources[-1] if sources else None
     made = {(row.target, row.precision): row for document in documents for row in _artifacts(document)}
     checks = {(row.artifact, row.runtime, row.device): row for document in documents for row in _checks(document)}
     timings = {_setting(row): row for document in documents for row in _timings(document)}
-    rows = [*checks.values(), *timings.values()]
+    rows: list[CheckRow | BenchRow] = [*checks.values(), *timings.values()]
     stale = [row for row in rows if not _current(row, made.get((row.target, row.precision)))]
     lines = _lines(made, [row for row in rows if row not in stale])
     newest = max(timings.values(), key=lambda row: row.measured_at, default=None)
-    run = _last(document for document in documents if isinstance(document, RunResult))
+    run = next((document for document in reversed(documents) if isinstance(document, RunResult)), None)
     notes = [note for document in documents for note in getattr(document, "warnings", ())]
     if stale:
-        notes.append(f"{len(stale)} older checks or timings belong to artifacts that have been replaced; they are left out.")
+        notes.append(
+            f"{len(stale)} older checks or timings belong to artifacts that have been replaced; they are left out."
+        )
     comparisons = [row for document in documents if isinstance(document, BenchResult) for row in document.comparisons]
     return Summary(
         title=source.path if source is not None else kit or "results",
         kit=kit,
-        verdict=worst(line.verdict for line in lines),
+        verdict=documents[0].verdict if len(documents) == 1 else worst(_verdicts(lines)),
         source=source,
         recommendation=run.recommendation if run is not None else None,
         lines=lines,
         comparisons=tuple(comparisons),
-        evidence={document.schema.removeprefix("edgekit.").partition("/")[0]: document.evidence for document in documents},
+        evidence={
+            document.schema.removeprefix("edgekit.").partition("/")[0]: document.evidence for document in documents
+        },
         environment=newest.environment if newest is not None else {},
         measured_at=newest.measured_at if newest is not None else run.measured_at if run is not None else None,
         notes=unique(notes),
     )
+
+
+def _verdicts(lines: Iterable[Line]) -> Iterator[Verdict]:
+    for line in lines:
+        yield line.verdict
+        yield from (row.verdict for row in line.timings)
 
 
 def _lines(made: dict[tuple[str, str], ArtifactResult], rows: Sequence[CheckRow | BenchRow]) -> tuple[Line, ...]:
@@ -197,7 +208,7 @@ def _current(row: CheckRow | BenchRow, made: ArtifactResult | None) -> bool:
     """Whether a check or timing is of the artifact that the kit holds now; paths carry its digest."""
     if made is None or made.path is None or "/" not in row.artifact:
         return True
-    return row.artifact.endswith(made.path) or made.path.startswith(row.artifact.rstrip("/"))
+    return row.artifact.endswith(made.path) or made.path.endswith(row.artifact)
 
 
 def _setting(row: BenchRow) -> tuple[object, ...]:
@@ -218,13 +229,6 @@ def _timings(document: Document) -> tuple[BenchRow, ...]:
     if isinstance(document, RunResult):
         return document.latency
     return document.results if isinstance(document, BenchResult) else ()
-
-
-def _last(found: Iterable[T]) -> T | None:
-    last = None
-    for last in found:
-        pass
-    return last
 
 
 def reasons_by_text(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
@@ -249,4 +253,9 @@ def commands(summary: Summary) -> tuple[str, ...]:
             found.append(f"edgekit export {model} --target {line.target} --route {route} -o {kit}")
         else:
             found.append(f"edgekit quantize {kit} --target {line.target} --precision {line.precision} --data DATA")
-    return (*dict.fromkeys(found), f"edgekit check {kit}", f"edgekit bench {kit}", f"edgekit report {kit} -o report.html")
+    return (
+        *dict.fromkeys(found),
+        f"edgekit check {kit}",
+        f"edgekit bench {kit}",
+        f"edgekit report {kit} -o report.html",
+    )

@@ -12,6 +12,7 @@ from edgekit.report.collect import Summary, commands, reasons_by_text
 from edgekit.results import BenchRow
 from edgekit.types import Verdict
 
+
 def to_html(summaries: Sequence[Summary]) -> str:
     """A whole document, one article per source."""
     style = resources.files("edgekit.report").joinpath("page.css").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def _head(summary: Summary) -> str:
     facts = [f"{_verdict(summary.verdict)}({text.MEANING[summary.verdict]})"]
     if summary.source is not None:
         facts.append(escape(f"{summary.source.framework}, {text.count(summary.source.parameters, 'parameter')}"))
-    facts += [escape(f"{what} judged on {text.evidence(found)}") for what, found in summary.evidence.items()]
+    facts += [escape(phrase) for phrase in text.judged_on(summary.evidence)]
     if summary.measured_at:
         facts.append(escape(f"measured {text.moment(summary.measured_at)}"))
     return f'<h1>{escape(summary.title)}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n'
@@ -58,7 +59,9 @@ def _recommendation(summary: Summary) -> str:
     name = f'<p class="name">{escape(found.artifact)}</p>' if found.artifact else '<p class="name">No artifact</p>'
     path = f"<p><code>{escape(found.path)}</code></p>" if found.path else ""
     kind = "pick" if found.artifact else "pick none"
-    return f'<section class="{kind}">\n<h2>Recommendation</h2>\n{name}\n<p>{escape(found.reason)}</p>\n{path}</section>\n'
+    return (
+        f'<section class="{kind}">\n<h2>Recommendation</h2>\n{name}\n<p>{escape(found.reason)}</p>\n{path}</section>\n'
+    )
 
 
 def _artifacts(summary: Summary) -> str:
@@ -72,10 +75,13 @@ def _latency(summary: Summary) -> str:
     marks = [mark for row in summary.timings if (mark := _bar(row)) is not None]
     if not marks:
         return ""
-    chart = svg.bars(marks, "p50 in milliseconds, with its 95 % interval; shorter is faster", "Latency of each artifact")
-    key = '<div class="key"><span><i class="float"></i>floating point</span><span><i class="quantized"></i>quantized</span></div>'
-    listed = f"{_table(tables.timings(summary))}<p></p>{_table(tables.openings(summary))}"
-    return _section("Latency", f"{chart}{key}{listed}")
+    chart = svg.bars(
+        marks, "p50 in milliseconds, with its 95 % interval; shorter is faster", "Latency of each artifact"
+    )
+    kinds = (("float", "floating point"), ("quantized", "quantized"))
+    key = "".join(f'<span><i class="{kind}"></i>{words}</span>' for kind, words in kinds)
+    listed = f"{_table(tables.timings(summary))}{_table(tables.openings(summary))}"
+    return _section("Latency", f'{chart}<div class="key">{key}</div>{listed}')
 
 
 def _bar(row: BenchRow) -> svg.Mark | None:
@@ -153,19 +159,23 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _table(table: tables.Table, picked: Sequence[bool] = ()) -> str:
-    kinds = ["name" if index == 0 else "figure" if index >= table.figures else "" for index in range(len(table.header))]
+    kinds = [
+        "name" if index == 0 else "figure" if index >= table.figures else "long" if name in ("Reason", "Note") else ""
+        for index, name in enumerate(table.header)
+    ]
     head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(table.header, kinds, strict=True))
     rows = []
     for number, row in enumerate(table.rows):
         mark = ' class="picked"' if any(picked[number : number + 1]) else ""
         cells = [_cell(name, kind, value) for name, kind, value in zip(table.header, kinds, row, strict=True)]
         rows.append(f"<tr{mark}>{''.join(cells)}</tr>")
-    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table></div>'
+    drawn = f'<div class="scroll"><table>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table></div>'
+    return f'<p class="common">{escape(table.common)}</p>{drawn}' if table.common else drawn
 
 
 def _cell(column: str, kind: str, value: str) -> str:
     if column == "Verdict":
         return f'<td><span class="verdict {value}">{value}</span></td>'
     if column == "Route":
-        return f'<td><code>{escape(value)}</code></td>'
+        return f"<td><code>{escape(value)}</code></td>"
     return f'<td class="{kind}">{escape(value)}</td>'

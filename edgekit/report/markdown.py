@@ -16,8 +16,8 @@ def to_markdown(summaries: Sequence[Summary]) -> str:
 def _lines(summary: Summary) -> Iterator[str]:
     yield f"# {_escape(summary.title)}: {summary.verdict}"
     yield ""
-    for what, evidence in summary.evidence.items():
-        yield f"- {what}: judged on {_escape(text.evidence(evidence))}"
+    for phrase in text.judged_on(summary.evidence):
+        yield f"- {_escape(phrase)}"
     if summary.measured_at:
         yield f"- measured {text.moment(summary.measured_at)}"
     yield ""
@@ -57,7 +57,7 @@ def _section(title: str, table: tables.Table) -> Iterator[str]:
     for row in table.rows:
         cells = [_cell(name, value) for name, value in zip(table.header, row, strict=True)]
         yield "| " + " | ".join(cells) + " |"
-    yield ""
+    yield from ("", *([_escape(table.common), ""] if table.common else []))
 
 
 def _cell(column: str, value: str) -> str:

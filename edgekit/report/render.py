@@ -15,7 +15,7 @@ from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
 from edgekit.report.html import to_html
 from edgekit.report.markdown import to_markdown
-from edgekit.results import BenchResult, CheckResult, Result, RunResult
+from edgekit.results import BenchResult, BenchRow, CheckResult, CheckRow, Result, RunResult
 from edgekit.types import Verdict, worst
 
 _BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}
@@ -83,14 +83,15 @@ def read(path: Path) -> tuple[Document, ...]:
         raise UsageError("no-such-file", "there is no such kit or result.", received=str(path), hint="Check the path.")
     if path.is_file():
         return (_decode(path),)
-    names = Kit.open(path).manifest.results
+    kit = Kit.open(path)
+    names = kit.manifest.results
     newest = {name.partition("-")[0]: name for name in names}  # oldest first, so the last of each command stays
     if not newest:
         raise UsageError(
             "no-results", "this kit holds no results.", received=str(path), hint=f"Make some: edgekit check {path}"
         )
     chosen = [name for name in names if name in newest.values()]
-    return tuple(_of_kit(_decode(path / "results" / name), path) for name in chosen)
+    return tuple(_of_kit(_decode(path / "results" / name), kit) for name in chosen)
 
 
 def _decode(path: Path) -> Document:
@@ -114,29 +115,28 @@ def _decode(path: Path) -> Document:
     try:
         return from_json(_BY_SCHEMA[schema], data)
     except InternalError as err:
-        raise UsageError("unreadable-result", f"{path.name}: {err.message}", received=err.received, hint=err.hint) from err
+        raise UsageError(
+            "unreadable-result", f"{path.name}: {err.message}", received=err.received, hint=err.hint
+        ) from err
 
 
-def _of_kit(document: Document, folder: Path) -> Document:
+def _of_kit(document: Document, kit: Kit) -> Document:
     """The result without what it says about artifacts that the kit no longer holds."""
+    current = tuple(artifact.path for artifact in kit.artifacts)
+    folder = str(kit.folder)
 
-    def held(path: str | None) -> bool:
-        return path is None or "/" not in path or (folder / path).exists()
+    def held(rows: tuple[CheckRow, ...] | tuple[BenchRow, ...]) -> tuple[Any, ...]:
+        return tuple(row for row in rows if row.artifact.endswith(current))
 
     if isinstance(document, CheckResult):
-        return replace(document, kit=str(folder), results=tuple(row for row in document.results if held(row.artifact)))
+        return replace(document, kit=folder, results=held(document.results))
     if isinstance(document, BenchResult):
-        return replace(document, kit=str(folder), results=tuple(row for row in document.results if held(row.artifact)))
-    artifacts = tuple(row for row in document.artifacts if held(row.path))
+        return replace(document, kit=folder, results=held(document.results))
+    artifacts = tuple(row for row in document.artifacts if row.path is None or row.path.endswith(current))
     if isinstance(document, RunResult):
-        return replace(
-            document,
-            kit=str(folder),
-            artifacts=artifacts,
-            checks=tuple(row for row in document.checks if held(row.artifact)),
-            latency=tuple(row for row in document.latency if held(row.artifact)),
-        )
-    return replace(document, kit=str(folder), artifacts=artifacts)
+        checks, latency = held(document.checks), held(document.latency)
+        return replace(document, kit=folder, artifacts=artifacts, checks=checks, latency=latency)
+    return replace(document, kit=folder, artifacts=artifacts)
 
 
 def _writer(target: Path) -> Callable[[Sequence[Summary]], str]:
@@ -149,6 +149,9 @@ def _writer(target: Path) -> Callable[[Sequence[Summary]], str]:
         )
     if not target.absolute().parent.is_dir():
         raise UsageError(
-            "no-such-folder", "the folder of the report does not exist.", received=str(target), hint=f"mkdir -p {target.parent}"
+            "no-such-folder",
+            "the folder of the report does not exist.",
+            received=str(target),
+            hint=f"mkdir -p {target.parent}",
         )
     return _WRITERS[target.suffix]

@@ -68,7 +68,11 @@ def ratios(marks: Sequence[Mark], axis: str, title: str) -> str:
     reach = max(max(mark.high or mark.value, 1 / (mark.low or mark.value)) for mark in marks)
     reach = max(1.25, reach) * 1.05
     scale = _log_scale(1 / reach, reach)
-    ticks = [tick for tick in (0.1, 0.2, 0.25, 0.33, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 10.0) if 1 / reach <= tick <= reach]
+    ticks = [
+        tick
+        for tick in (0.1, 0.2, 0.25, 0.33, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 10.0)
+        if 1 / reach <= tick <= reach
+    ]
     if reach > 2.5:
         ticks = [tick for tick in ticks if tick not in (0.33, 0.75, 1.5, 3.0)]
     height = len(marks) * _ROW
@@ -112,9 +116,7 @@ def _whisker(mark: Mark, y: float, scale: Callable[[float], float]) -> str:
     if mark.low is None or mark.high is None:
         return ""
     low, high = scale(mark.low), scale(mark.high)
-    return (
-        f'<path class="whisker" d="M{low:.1f} {y - 4}V{y + 4}M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 4}V{y + 4}"/>'
-    )
+    return f'<path class="whisker" d="M{low:.1f} {y - 4}V{y + 4}M{low:.1f} {y}H{high:.1f}M{high:.1f} {y - 4}V{y + 4}"/>'
 
 
 def _texts(mark: Mark, top: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary
 from edgekit.results import BenchRow, CheckRow
+
+#: Columns that are often the same in all rows.
+_SETTINGS = frozenset({"Runtime", "Device", "Threads", "Batch", "Scenario", "On", "Output"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,29 +21,34 @@ class Table:
         header: one name per column; ``Verdict`` and ``Route`` are drawn in their own way.
         rows: as wide as the header.
         figures: columns from here on are right-aligned.
+        common: what is the same in all rows and therefore in no column, such as ``Device: local``.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     figures: int
+    common: str = ""
 
-    def trimmed(self) -> Table:
-        """Without the columns that say nothing in any row."""
-        kept = [index for index in range(len(self.header)) if any(row[index] not in ("", text.NONE) for row in self.rows)]
+    def trimmed(self, settings: Container[str] = ()) -> Table:
+        """Without columns that say nothing in any row, and without settings that are the same in all rows."""
+        columns = [{row[index] for row in self.rows} for index in range(len(self.header))]
+        same = [index for index, name in enumerate(self.header) if name in settings and len(columns[index]) == 1]
+        kept = [index for index, values in enumerate(columns) if values - {"", text.NONE} and index not in same]
         return Table(
             tuple(self.header[index] for index in kept),
             tuple(tuple(row[index] for index in kept) for row in self.rows),
             sum(index < self.figures for index in kept),
+            ", ".join(f"{self.header[index]}: {self.rows[0][index]}" for index in same),
         )
 
 
 def _table(header: Sequence[str], rows: Sequence[tuple[str, ...]], figures: int) -> Table:
-    return Table(tuple(header), tuple(rows), figures).trimmed()
+    return Table(tuple(header), tuple(rows), figures).trimmed(_SETTINGS)
 
 
 def artifacts(summary: Summary) -> Table:
     """One row per artifact: the verdict and the figures that a choice depends on."""
-    header = ("Artifact", "Verdict", "Size", "SQNR", "Agreement", "Accuracy", "p50", "Speed-up")
+    header = ("Artifact", "Verdict", "Size", "SQNR", "Top-1", "Accuracy", "p50 ms", "Speed-up")
     return _table(header, [_artifact(line) for line in summary.lines], 2)
 
 
@@ -53,14 +61,14 @@ def _artifact(line: Line) -> tuple[str, ...]:
         text.sqnr(line.worst_output),
         text.percent(line.agreement),
         text.percent(accuracy.value) if accuracy is not None else text.NONE,
-        text.ms(timing.latency_ms.p50) if timing is not None and timing.latency_ms is not None else text.NONE,
+        text.number(timing.latency_ms.p50) if timing is not None and timing.latency_ms is not None else text.NONE,
         text.times(line.pays[0].speedup) if line.pays else text.NONE,
     )
 
 
 def timings(summary: Summary) -> Table:
     """One row per timing: the distribution."""
-    header = ("Artifact", "Verdict", "Device", "Threads", "Batch", "p50", "95 % interval", "p90", "p99", "Per second")
+    header = ("Artifact", "Verdict", "Device", "Threads", "Batch", "p50 ms", "95 %", "p90 ms", "p99 ms", "Per second")
     return _table(header, [_timing(row) for row in summary.timings], 3)
 
 
@@ -72,17 +80,28 @@ def _timing(row: BenchRow) -> tuple[str, ...]:
         row.device,
         str(row.threads or "auto"),
         str(row.batch),
-        text.ms(latency.p50 if latency is not None else None),
-        text.interval(latency.ci95_p50 if latency is not None else None),
-        text.ms(latency.p90 if latency is not None else None),
-        text.ms(latency.p99 if latency is not None else None),
-        text.number(row.throughput_per_s),
+        text.number(latency.p50 if latency is not None else None),
+        text.half_width(latency.p50, latency.ci95_p50) if latency is not None else text.NONE,
+        text.number(latency.p90 if latency is not None else None),
+        text.number(latency.p99 if latency is not None else None),
+        text.rate(row.throughput_per_s),
     )
 
 
 def openings(summary: Summary) -> Table:
     """One row per timing: start, memory, and what the engine really ran."""
-    header = ("Artifact", "Runtime", "Ran in", "On", "Scenario", "Load", "First run", "Memory", "Openings", "Inferences")
+    header = (
+        "Artifact",
+        "Runtime",
+        "Ran in",
+        "On",
+        "Scenario",
+        "Load ms",
+        "First ms",
+        "Memory",
+        "Openings",
+        "Runs",
+    )
     return _table(header, [_opening(row) for row in summary.timings], 5)
 
 
@@ -94,8 +113,8 @@ def _opening(row: BenchRow) -> tuple[str, ...]:
         text.reading(effective.precision if effective is not None else None),
         text.reading(effective.placement if effective is not None else None),
         row.scenario,
-        text.ms(row.load_ms),
-        text.ms(row.first_ms),
+        text.number(row.load_ms),
+        text.number(row.first_ms),
         f"{row.peak_rss_mb:.0f} MiB" if row.peak_rss_mb is not None else text.NONE,
         str(row.openings),
         f"{row.samples:,}",
@@ -104,7 +123,19 @@ def _opening(row: BenchRow) -> tuple[str, ...]:
 
 def checks(summary: Summary) -> Table:
     """One row per output of each check."""
-    header = ("Artifact", "Verdict", "Runtime", "Device", "Output", "Culprit", "Max abs", "Tolerance", "SQNR", "Agreement", "Accuracy")
+    header = (
+        "Artifact",
+        "Verdict",
+        "Runtime",
+        "Device",
+        "Output",
+        "Culprit",
+        "Max abs",
+        "Bound",
+        "SQNR",
+        "Top-1",
+        "Accuracy",
+    )
     rows = [row for line in summary.lines for check in line.checks for row in _check(check)]
     return _table(header, rows, 6)
 
@@ -120,8 +151,8 @@ def _check(check: CheckRow) -> list[tuple[str, ...]]:
             *head,
             output.name,
             check.culprit or text.NONE,
-            text.number(output.max_abs),
-            text.number(output.tolerance),
+            text.number(output.max_abs, 2),
+            text.number(output.tolerance, 2),
             text.sqnr(output),
             text.percent(output.top1_agreement),
             accuracy,

@@ -9,13 +9,18 @@ from edgekit.report import tables, text
 from edgekit.report.collect import DOCUMENTS, Summary, reasons_by_text, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.results import BenchResult, CheckResult, Result, RunResult
-from edgekit.types import VERDICTS, Verdict
+from edgekit.types import Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
 _STYLE: dict[str, str] = {"verified": "green", "weak": "yellow", "failed": "bold red", "error": "bold magenta"}
+
+
+#: Columns that may take several lines on a narrow terminal.
+_WRAPS = frozenset({"Artifact", "Runtime", "Device", "Output", "Route", "Reason", "Note", "Answer"})
+
 
 def view(result: Result) -> RenderableType:
     """What the terminal shows for any result of edgekit."""
@@ -61,9 +66,10 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
 def _head(summary: Summary) -> RenderableType:
     from rich.text import Text
 
-    judged = list(dict.fromkeys(text.evidence(found) for found in summary.evidence.values()))
-    line = Text.assemble((summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {text.MEANING[summary.verdict]}")
-    return Text.assemble(line, "\n", (f"judged on {'; '.join(judged)}", "dim"))
+    line = Text.assemble(
+        (summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {text.MEANING[summary.verdict]}"
+    )
+    return Text.assemble(line, "\n", ("; ".join(text.judged_on(summary.evidence)), "dim"))
 
 
 def _recommendation(summary: Summary) -> RenderableType:
@@ -119,13 +125,17 @@ def _grid(table: tables.Table) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="dim")
     for index, name in enumerate(table.header):
         right = index >= table.figures
-        grid.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        longest = max((len(row[index]) for row in table.rows), default=0)
+        words = max((len(word) for row in table.rows for word in row[index].split()), default=0)
+        wraps = name in _WRAPS
+        narrowest = min(words, 14) if wraps else max(longest, len(name))  # a figure is never cut short
+        grid.add_column(name, justify="right" if right else "left", min_width=narrowest, overflow="fold")
     for row in table.rows:
-        grid.add_row(*(Text(cell, style=_STYLE[cell]) if cell in VERDICTS else Text(cell) for cell in row))
-    return grid
+        grid.add_row(*(Text(cell, style=_STYLE.get(cell, "")) for cell in row))
+    return _group([grid, Text(table.common, style="dim")]) if table.common else grid
 
 
 def _list(title: str, sentences: list[str]) -> RenderableType:

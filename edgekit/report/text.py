@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from edgekit.results import OutputParity, Pays
@@ -59,11 +59,20 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def times(factor: float | None) -> str:
     """A speed-up: above 1 is faster."""
-    return NONE if factor is None else f"{number(factor)}×"
+    return NONE if factor is None else f"{number(factor, 3 if factor >= 1 else 2)}×"
 
 
 def interval(bounds: Sequence[float] | None) -> str:
     return NONE if bounds is None else f"{number(bounds[0])} to {number(bounds[1])}"
+
+
+def half_width(value: float, bounds: Sequence[float]) -> str:
+    """How far the interval reaches at most, as a share of the value."""
+    return f"±{100 * max(bounds[1] - value, value - bounds[0]) / value:.1f} %"
+
+
+def rate(per_second: float | None) -> str:
+    return NONE if per_second is None else f"{per_second:,.0f}" if per_second >= 100 else number(per_second)
 
 
 def sqnr(output: OutputParity | None) -> str:
@@ -78,6 +87,16 @@ def sqnr(output: OutputParity | None) -> str:
 def count(number_of: int, noun: str) -> str:
     """``1 sample``, ``1,024 samples``."""
     return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
+
+
+def judged_on(found: Mapping[str, Evidence]) -> list[str]:
+    """What the verdicts rest on: one phrase for each different evidence, with the commands where they differ."""
+    phrases: dict[str, list[str]] = {}
+    for command, what in found.items():
+        phrases.setdefault(evidence(what), []).append(command)
+    if len(phrases) == 1:
+        return [f"judged on {phrase}" for phrase in phrases]
+    return [f"{', '.join(commands)} judged on {phrase}" for phrase, commands in phrases.items()]
 
 
 def evidence(what: Evidence) -> str:
@@ -95,7 +114,8 @@ def reading(what: Reading | None) -> str:
 
 def pays_sentence(name: str, pays: Pays) -> str:
     """Whether a quantized artifact is faster than its parent, with the interval."""
-    speed = f"{times(pays.speedup)} (95 % interval {interval(pays.ci95)})" if pays.speedup is not None else "not timed"
+    bounds = f" (95 % interval {' to '.join(times(bound) for bound in pays.ci95)})" if pays.ci95 else ""
+    speed = f"{times(pays.speedup)}{bounds}" if pays.speedup is not None else "not timed"
     answer = {"yes": "pays", "no": "does not pay", "not shown": "no gain or loss shown"}[pays.answer]
     reason = f" {pays.likely_reason}" if pays.likely_reason else ""
     return f"{name} on {pays.device}: {answer}, {speed}.{reason}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, ClassVar, Optional
+from typing import Callable, ClassVar, Optional, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from edgekit.errors import DataError, EdgekitError, MissingError, ModelError, Us
 from edgekit.types import Effective, Signature, TensorSpec
 
 Arrays = dict[str, np.ndarray]
+
+S = TypeVar("S", bound="Session")
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ class Session(ABC):
         """A call without arguments that runs one inference on these inputs, for timing.
 
         It includes the copy of the inputs into the engine and of the outputs out of it, unless the adapter's
-        docstring says otherwise. It returns a fresh dict or a sequence of outputs in the signature's order.
+        docstring says otherwise. It returns a fresh dict or list of the outputs in the signature's order, and is
+        good until the next `run` or `prepare` of this session.
         """
         check_arrays(self.signature, inputs)
         return self._prepare(inputs)
 
-    def __enter__(self) -> Session:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(
@@ -178,7 +181,7 @@ def check_open(path: Path, options: OpenOptions) -> None:
             "no-such-artifact",
             f"there is no file {path.name}.",
             received=str(path),
-            hint="Give the artifact's entry file: a .onnx, .xml or .tflite.",
+            hint="Give the artifact's entry file: a .onnx, .xml, .tflite or .keras.",
         )
     if options.threads is not None and options.threads < 1:
         raise UsageError(
@@ -229,13 +232,12 @@ def precision_of(types: Iterable[str]) -> Optional[str]:
     Returns:
         None when nothing is left.
     """
-    formats = {name.replace("u", "i") for name in types if not re.search(r"32|64", name) or name.startswith("f")}
+    formats = {name.replace("u", "i") for name in types if re.fullmatch(r"b?f\d+|[iu](2|4|8|16)", name)}
     return "+".join(sorted(formats, key=_format_order)) or None
 
 
 def _format_order(name: str) -> tuple[int, str]:
-    digits = re.search(r"\d+", name)
-    return (int(digits.group()) if digits else 0, name)
+    return int(name.lstrip("bfi")), name
 
 
 def describe(array: np.ndarray) -> str:

@@ -51,7 +51,7 @@ _DTYPES = {
 }
 
 #: Asks for the record of which operator was placed where (onnxruntime 1.24 and later; earlier ones ignore it).
-_RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 
 
 class OnnxRuntime(Runtime):
@@ -77,7 +77,7 @@ class OnnxRuntime(Runtime):
         provider = _provider(options.accelerator, available)
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors only
-        settings.add_session_config_entry(_RECORD_PLACEMENT, "1")
+        settings.add_session_config_entry(RECORD_PLACEMENT, "1")
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
             settings.inter_op_num_threads = 1

@@ -101,9 +101,8 @@ class OpenVinoSession(Session):
     def effective(self) -> Effective:
         """Both as the engine reports them: types that the runtime model computes in, devices it executes on."""
         assert self._compiled is not None, "the session is closed"
-        precision = precision_of(_compute_types(self._compiled.get_runtime_model()))
         return Effective(
-            precision=Reading(precision, "engine") if precision else Reading(None, "not reported"),
+            precision=_precision(self._compiled),
             placement=Reading(", ".join(self._devices()), "engine"),
         )
 
@@ -183,7 +182,12 @@ def _lengths(shape: Any) -> tuple[Optional[int], ...]:
     return tuple(length.get_length() if length.is_static else None for length in shape)
 
 
-def _compute_types(model: Any) -> list[str]:
-    """Types of the operators that compute, from the executed graph."""
-    facts = [(node.rt_info["layerType"].value, node.rt_info["runtimePrecision"].value) for node in model.get_ops()]
-    return [str(kind) for layer, kind in facts if layer not in _NO_COMPUTE]
+def _precision(compiled: Any) -> Reading:
+    """Formats of the operators that compute, from the graph that is executed; not every plugin shows it."""
+    try:
+        facts = [node.rt_info for node in compiled.get_runtime_model().get_ops()]
+        layers = [(info["layerType"].value, str(info["runtimePrecision"].value)) for info in facts]
+    except (RuntimeError, KeyError, IndexError):
+        return Reading(None, "not reported")
+    value = precision_of(kind for layer, kind in layers if layer not in _NO_COMPUTE)
+    return Reading(value, "engine") if value else Reading(None, "not reported")

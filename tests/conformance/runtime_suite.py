@@ -23,10 +23,12 @@ class RuntimeSuite(ABC):
     Attributes:
         name: of the row in the registry.
         suffix: of the files it opens.
+        takes_options: whether threads and accelerator can be set; where they cannot, setting them is refused.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
+    takes_options: ClassVar[bool] = True
 
     @abstractmethod
     @pytest.fixture
@@ -115,7 +117,6 @@ class RuntimeSuite(ABC):
 
     def test_prepared_inference_gives_the_same_numbers(self, session: Session) -> None:
         inputs = models.twin_inputs(3)
-        infer = session.prepare(inputs)
         expected = session.run(inputs)
         infer = session.prepare(inputs)
         for _ in range(2):
@@ -125,7 +126,7 @@ class RuntimeSuite(ABC):
             for array, name in zip(arrays, expected, strict=True):
                 np.testing.assert_array_equal(np.asarray(array), expected[name])
 
-    def test_prepared_inferences_do_not_disturb_each_other(self, runtime: Runtime, free: Path) -> None:
+    def test_two_sessions_do_not_disturb_each_other(self, runtime: Runtime, free: Path) -> None:
         options = OpenOptions()
         with runtime.open(free, options) as one, runtime.open(free, options) as other:
             _assert_right(one, 3)
@@ -160,7 +161,7 @@ class RuntimeSuite(ABC):
         path.write_bytes(b"this is no model at all" * 20)
         with pytest.raises(ModelError) as caught:
             runtime.open(path, OpenOptions())
-        assert path.name in caught.value.message or "not" in caught.value.message
+        assert caught.value.hint
         assert str(tmp_path) not in caught.value.message
 
     def test_half_a_file_is_refused(self, runtime: Runtime, free: Path, tmp_path: Path) -> None:
@@ -176,18 +177,22 @@ class RuntimeSuite(ABC):
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_threads_can_be_set(self, runtime: Runtime, free: Path, threads: int) -> None:
-        with runtime.open(free, OpenOptions(threads=threads)) as session:
+        options = OpenOptions(threads=threads)
+        if not self.takes_options:
+            with pytest.raises(UsageError):
+                runtime.open(free, options)
+            return
+        with runtime.open(free, options) as session:
             _assert_right(session, 3)
 
     def test_zero_threads_are_refused(self, runtime: Runtime, free: Path) -> None:
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(UsageError):
             runtime.open(free, OpenOptions(threads=0))
-        assert caught.value.code == "bad-threads"
 
     def test_an_accelerator_that_is_not_there_is_an_error(self, runtime: Runtime, free: Path) -> None:
-        with pytest.raises(MissingError) as caught:
+        with pytest.raises(MissingError if self.takes_options else UsageError) as caught:
             runtime.open(free, OpenOptions(accelerator="Abacus"))
-        assert caught.value.code == "accelerator-missing"
+        assert "Abacus" in str(caught.value)
 
     def test_effective_says_what_ran_and_how_it_is_known(self, session: Session) -> None:
         session.run(models.twin_inputs(1))

@@ -55,6 +55,7 @@ class TestTflite(RuntimeSuite):
 class TestKeras(RuntimeSuite):
     name = "keras"
     suffix = ".keras"
+    takes_options = False
 
     @pytest.fixture
     def free(self, twin_keras: Path) -> Path:

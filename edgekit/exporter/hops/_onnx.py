@@ -1,16 +1,64 @@
-"""The last steps of every hop that makes ONNX."""
+"""The last steps of every hop that makes ONNX: fold, strip, check."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.exporter.hops._names import FILE_STEM
-
 if TYPE_CHECKING:
     import onnx
 
-    from edgekit.exporter.graph import HopRequest
-
-#: Operator set unless another is asked for: what onnxruntime 1.14 and newer and every current converter read.
+#: Operator set unless another is asked for: onnxruntime reads it since 1.14, and every current converter writes it.
 OPSET = 18
+
+
+def save(model: onnx.ModelProto, folder: Path) -> Path:
+    """Write ``model.onnx`` into a folder: checked, constants and normalisation folded, nothing of this machine in it.
+
+    Raises:
+        onnx.checker.ValidationError: the converter made an invalid model.
+    """
+    import onnx
+
+    raw, final = folder / "raw.onnx", folder / "model.onnx"
+    _strip(model.graph)
+    for function in model.functions:
+        _strip(function)
+    onnx.save(model, raw)
+    _fold(raw, final)
+    raw.unlink()
+    folded = onnx.load(final)
+    domains = {node.domain for node in folded.graph.node} | {""}
+    imports = [entry for entry in folded.opset_import if entry.domain in domains]  # onnxruntime lists all it knows
+    del folded.opset_import[:]
+    folded.opset_import.extend(imports)
+    onnx.checker.check_model(folded, full_check=True)
+    onnx.save(folded, final)
+    return final
+
+
+def _strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
+    """Remove notes of the converter: stack traces with paths of this machine."""
+    graph.doc_string = ""
+    for item in (graph, *graph.node, *graph.value_info):
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                if body.node:
+                    _strip(body)
+
+
+def _fold(source: Path, target: Path) -> None:
+    """The basic level of onnxruntime's optimizer: standard operators in, standard operators out.
+
+    It folds constants, merges scale and offset into convolutions and cancels transpositions.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import JobFailed
 from edgekit.exporter.hops._onnx import OPSET, save
-from edgekit.exporter.hops._torch import module, zeros
+from edgekit.exporter.hops._torch import positional, zeros
 from edgekit.exporter.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
 
-#: Length of a free batch while tracing: torch takes 1 and 0 for constants.
+#: Length of a free batch while tracing: torch takes 0 and 1 for constants.
 TRACED_BATCH = 2
 
 
@@ -20,22 +21,34 @@ def convert(request: HopRequest) -> Path:
     """Write ``model.onnx``; a free batch stays free.
 
     Raises:
-        ModelError: a dimension other than the batch is free.
+        ModelError: a dimension besides the batch is free.
+        JobFailed: torch cannot trace the model, with torch's reason.
     """
     import torch
 
-    loaded = load(request.model)
+    inputs, outputs = request.signature.inputs, request.signature.outputs
     batch = torch.export.Dim("batch")
-    free: list[dict[int, Any]] = [{0: batch} if spec.shape[0] is None else {} for spec in request.signature.inputs]
-    program = torch.onnx.export(
-        module(loaded),
-        zeros(request.signature, TRACED_BATCH),
-        dynamo=True,
-        dynamic_shapes=(tuple(free),),
-        opset_version=request.opset or OPSET,
-        input_names=[spec.name for spec in request.signature.inputs],
-        output_names=[spec.name for spec in request.signature.outputs],
-        optimize=True,  # folds normalisation and constants
-        verbose=False,
-    )
-    return save(program.model_proto, request)
+    free: tuple[dict[int, Any], ...] = tuple({0: batch} if spec.shape[0] is None else {} for spec in inputs)
+    examples = zeros(request.signature, TRACED_BATCH)
+    loaded = load(request.model)
+    loaded.simplify()
+    try:
+        program = torch.onnx.export(
+            positional(loaded),
+            tuple(examples.values()),
+            dynamo=True,
+            dynamic_shapes=(free,),
+            opset_version=request.opset or OPSET,
+            input_names=[spec.name for spec in inputs],
+            output_names=[spec.name for spec in outputs],
+            verbose=False,
+        )
+    except torch.onnx.errors.OnnxExporterError as err:
+        cause = err.__cause__ or err  # its own text is a page of general advice
+        raise JobFailed(
+            "torch-export-failed",
+            f"torch cannot export the model: {next(iter(str(cause).splitlines()), type(cause).__name__)}",
+            hint="Choose another --route.",
+        ) from err
+    assert program is not None  # with dynamo there is always one
+    return save(program.model_proto, request.folder)

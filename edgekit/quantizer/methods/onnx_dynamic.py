@@ -16,13 +16,14 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    entry = request.folder / "model.onnx"
+    raw = request.folder / "model.onnx"
     quantize_dynamic(
-        onnx_.read(request.model),
-        entry,
+        onnx_.read(request),
+        raw,
         op_types_to_quantize=["MatMul"],
         per_channel=True,
         weight_type=QuantType.QInt8,
     )
     settings = {"tool": tool("onnxruntime"), "operators": "MatMul, Gemm", "weights": "int8 per channel"}
-    return QuantizeOutcome(entry, onnx_.after_quantizers(onnx.load(entry)), settings)
+    quantized = onnx.load(raw)
+    return QuantizeOutcome(onnx_.write(quantized, request.folder), onnx_.after_quantizers(quantized), settings)

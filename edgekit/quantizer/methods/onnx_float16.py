@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.quantizer.methods import onnx_
-from edgekit.quantizer.methods.samples import refuse_quantized, tool
+from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 
@@ -12,11 +12,7 @@ def fp16(request: QuantizeRequest) -> QuantizeOutcome:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = onnx_.read(request.model)
-    half = onnx.TensorProto.FLOAT16
-    if any(weight.data_type == half for weight in model.graph.initializer):
-        refuse_quantized("weights of float16")
-    converted = convert_float_to_float16(model, keep_io_types=True)
-    weights = sum(weight.data_type == half for weight in converted.graph.initializer)
+    converted = convert_float_to_float16(onnx_.read(request), keep_io_types=True)
+    weights = sum(weight.data_type == onnx.TensorProto.FLOAT16 for weight in converted.graph.initializer)
     settings = {"tool": tool("onnxruntime"), "keep_io_types": "true"}
     return QuantizeOutcome(onnx_.write(converted, request.folder), weights, settings)

@@ -22,7 +22,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
 
     batches = CalibrationBatches(request)
     quantized = nncf.quantize(
-        _lowered(onnx_.read(request.model)),
+        _lowered(onnx_.read(request)),
         nncf.Dataset(batches),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(batches),

@@ -37,14 +37,19 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
             group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
         ),
     }
-    described = {"mode": "int4_sym", "group_size": str(GROUP_SIZE), "group_size_fallback": "adjust", "backup": "int8_sym"}
+    described = {
+        "mode": "int4_sym",
+        "group_size": str(GROUP_SIZE),
+        "group_size_fallback": "adjust",
+        "backup": "int8_sym",
+    }
     return _compress(request, options, described)
 
 
 def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict[str, str]) -> QuantizeOutcome:
     import nncf
 
-    model = onnx_.read(request.model)
+    model = onnx_.read(request)
     present = sorted({node.op_type for node in model.graph.node} & set(LEFT_OUT))
     scope = nncf.IgnoredScope(types=present)  # NNCF refuses a type that the model does not have
     compressed = nncf.compress_weights(model, ignored_scope=scope, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from edgekit.quantizer.methods.samples import refuse_quantized
 
 if TYPE_CHECKING:
     import openvino
+
+#: A name that OpenVINO gave, such as ``Convert_5991``.
+_AUTOMATIC = re.compile(r"[A-Za-z0-9]+_\d+")
 
 #: Element types of weights that were stored in fewer bits.
 LOW_BIT = ("i8", "u8", "i4", "u4", "i2", "u2", "nf4", "f4e2m1", "f8e4m3", "f8e5m2")
@@ -42,6 +46,9 @@ def write(model: openvino.Model, folder: Path, *, fp16: bool = False) -> Path:
     """
     import openvino
 
+    automatic = [op for op in model.get_ordered_ops() if _AUTOMATIC.fullmatch(op.get_friendly_name())]
+    for index, op in enumerate(automatic):  # their numbers count what the process made before: same input, same file
+        op.set_friendly_name(f"{op.get_type_name()}_{index}")
     entry = folder / "model.xml"
     openvino.save_model(model, entry, compress_to_fp16=fp16)
     return entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.quantizer.methods import openvino_
-from edgekit.quantizer.methods.samples import tool
+from edgekit.quantizer.methods.samples import refuse_quantized, tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 
@@ -13,7 +13,7 @@ def fp16(request: QuantizeRequest) -> QuantizeOutcome:
 
     model = openvino_.read(request.model)
     if openvino_.decompressed(model, ("f16",)):
-        openvino_.refuse_quantized("weights of float16")
+        refuse_quantized("weights of float16")
     entry = openvino_.write(model, request.folder, fp16=True)
     weights = openvino_.decompressed(openvino.Core().read_model(entry), ("f16",))
     return QuantizeOutcome(entry, len(weights), {"tool": tool("openvino"), "compress_to_fp16": "true"})

@@ -21,6 +21,4 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
         advanced_parameters=nncf_.advanced(),
     )
     settings = {"tool": tool("nncf"), "preset": "mixed", "samples": str(batches.samples), **nncf_.DESCRIBED}
-    return QuantizeOutcome(
-        openvino_.write(quantized, request.folder), openvino_.after_quantizers(quantized), settings
-    )
+    return QuantizeOutcome(openvino_.write(quantized, request.folder), openvino_.after_quantizers(quantized), settings)

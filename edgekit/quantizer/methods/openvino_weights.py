@@ -31,7 +31,12 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
             group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
         ),
     }
-    described = {"mode": "int4_sym", "group_size": str(GROUP_SIZE), "group_size_fallback": "adjust", "backup": "int8_sym"}
+    described = {
+        "mode": "int4_sym",
+        "group_size": str(GROUP_SIZE),
+        "group_size_fallback": "adjust",
+        "backup": "int8_sym",
+    }
     return _compress(request, options, described)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -25,13 +26,13 @@ class CalibrationBatches:
         self.samples = min(len(array) for array in request.calibration.values())
 
     def __len__(self) -> int:
-        return -(-self.samples // self._batch)
+        return math.ceil(self.samples / self._batch)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, self.samples, self._batch):
             pieces = {name: array[start : start + self._batch] for name, array in self._request.calibration.items()}
-            yield {name: np.ascontiguousarray(_filled(piece, self._batch)) for name, piece in pieces.items()}
             self._request.progress(Progress("calibrate", min(start + self._batch, self.samples), self.samples))
+            yield {name: np.ascontiguousarray(_filled(piece, self._batch)) for name, piece in pieces.items()}
 
 
 def _filled(piece: np.ndarray, batch: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ def read(path: Path) -> bytes:
         UsageError: it is quantized already.
     """
     content = path.read_bytes()
-    for graph in _parse(content).subgraphs:
+    for graph in parse(content).subgraphs:
         for tensor in graph.tensors:
             if _is_quantized(tensor) or _type_name(tensor) == "FLOAT16":
                 refuse_quantized(f"tensor {tensor.name.decode()!r} of {_type_name(tensor)}")
@@ -49,32 +48,36 @@ def apply(request: QuantizeRequest, content: bytes, recipe: RecipeManager, range
 
 
 def _count(content: bytes) -> int:
-    """Operators with a quantized input, and weights that are cast to float before use."""
-    return sum(1 for _ in _quantized(content))
-
-
-def _quantized(content: bytes) -> Iterator[Any]:
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    model = _parse(content)
-    names = {value: name for name, value in vars(BuiltinOperator).items() if isinstance(value, int)}
+    """Operators with a quantized input; a cast counts where its input is a stored weight."""
+    model = parse(content)
+    count = 0
     for graph in model.subgraphs:
         for operator in graph.operators:
             tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
-            is_cast = names.get(model.operatorCodes[operator.opcodeIndex].builtinCode) in _CASTS
-            if is_cast:
-                tensors = [tensor for tensor in tensors if _is_constant(model, tensor)]
-            if any(_is_quantized(tensor) or _type_name(tensor) == "FLOAT16" for tensor in tensors):
-                yield operator
+            if kind(model, operator) in _CASTS:
+                tensors = [tensor for tensor in tensors if is_constant(model, tensor)]
+            count += any(_is_quantized(tensor) or _type_name(tensor) == "FLOAT16" for tensor in tensors)
+    return count
 
 
-def _parse(content: bytes) -> Any:
+def parse(content: bytes) -> Any:
+    """The flatbuffer as Python objects (``ModelT`` of its schema)."""
     from ai_edge_litert.schema_py_generated import Model, ModelT
 
     return ModelT.InitFromObj(Model.GetRootAs(content, 0))
 
 
-def _is_constant(model: Any, tensor: Any) -> bool:
+def kind(model: Any, operator: Any) -> str:
+    """Name of an operator's built-in kind, such as ``CONV_2D``."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    code = model.operatorCodes[operator.opcodeIndex]
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # as the schema says, for old and new files
+    return _name_in(BuiltinOperator, number)
+
+
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Whether a tensor's content is in the file."""
     return model.buffers[tensor.buffer].data is not None
 
 
@@ -86,4 +89,8 @@ def _is_quantized(tensor: Any) -> bool:
 def _type_name(tensor: Any) -> str:
     from ai_edge_litert.schema_py_generated import TensorType
 
-    return next(name for name, value in vars(TensorType).items() if value == tensor.type)
+    return _name_in(TensorType, tensor.type)
+
+
+def _name_in(enumeration: type, number: int) -> str:
+    return next(name for name, value in vars(enumeration).items() if value == number)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
-from edgekit.quantizer.methods import tflite_
+from edgekit.errors import ModelError
+from edgekit.quantizer.methods import tflite_, tflite_islands
 from edgekit.quantizer.methods.samples import CalibrationBatches
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
@@ -29,12 +31,19 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
         recipe.add_quantization_config(".*", operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
     content = tflite_.read(request.model)
     batches = CalibrationBatches(request)
-    outcome = tflite_.apply(request, content, recipe, _ranges(content, recipe, batches))
+    ranges = _ranges(content, recipe, batches)
+    kept = tflite_islands.float_operators(content, ranges)
+    for name in kept:
+        recipe.add_quantization_config(
+            f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
+        )
+    outcome = tflite_.apply(request, content, recipe, ranges)
     settings = {
         **outcome.settings,
         "range": "min and max over all samples",
         "samples": str(batches.samples),
         "left_out": ", ".join(operation.value for operation in left_out),
+        "left_out_operators": str(len(kept)),
     }
     return replace(outcome, settings=settings)
 
@@ -49,8 +58,13 @@ def _ranges(content: bytes, recipe: Any, batches: CalibrationBatches) -> Any:
         mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
         qsv_update_func=min_max_update,
     )
-    signature = calibrator.get_signature_list()
-    key = next(iter(signature), None)
+    key = next(iter(calibrator.get_signature_list()), None)
+    if key is None:
+        raise ModelError(
+            "no-signature",
+            "the .tflite file has no signature, so its inputs have no names to calibrate by.",
+            hint="Export it with edgekit export --target tflite, or use --precision int8-dynamic.",
+        )
     for sample in batches:
         calibrator.calibrate({key: [sample]}, recipe)
     return calibrator.get_model_qsvs()

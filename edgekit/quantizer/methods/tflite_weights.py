@@ -34,15 +34,20 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
 
 
 def int4(request: QuantizeRequest) -> QuantizeOutcome:
-    """Store the weights as int4 with one scale per channel; those of operators that cannot, as int8."""
+    """Store the weights as int4 with one scale per channel; those of operators that cannot, as int8.
+
+    OCTAV clips each channel where the squared error is least (Sakr et al., 2022): better than its minimum and
+    maximum on four of five models measured, by 0.3 to 4 dB, and 1 dB worse on a transformer.
+    """
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     recipe = RecipeManager()
     recipe.add_weight_only_config(".*", TFLOperationName.ALL_SUPPORTED, num_bits=8)
     # A later rule wins where its operator allows it; the same expression would replace the first rule.
-    recipe.add_weight_only_config("^", TFLOperationName.ALL_SUPPORTED, num_bits=4)
-    return _apply(request, recipe, {"weights": "int4 per channel, else int8 per channel"})
+    recipe.add_weight_only_config("^", TFLOperationName.ALL_SUPPORTED, num_bits=4, algorithm_key=AlgorithmName.OCTAV)
+    return _apply(request, recipe, {"weights": "int4 per channel (OCTAV), else int8 per channel"})
 
 
 def fp16(request: QuantizeRequest) -> QuantizeOutcome:

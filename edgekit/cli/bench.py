@@ -1,0 +1,55 @@
+"""``edgekit bench``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+import edgekit
+from edgekit.cli import options
+from edgekit.cli.output import command
+
+
+def bench(
+    kits: Annotated[list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")],
+    data: options.Data = None,
+    target: options.Targets = None,
+    precision: options.Precisions = None,
+    device: options.Device = "local",
+    threads: options.Threads = None,
+    batch: Annotated[Optional[int], typer.Option("--batch", metavar="N", min=1, help="Samples per inference.")] = None,
+    scenario: Annotated[
+        str, typer.Option("--scenario", metavar="NAME", help="latency, throughput or cold.")
+    ] = "latency",
+    max_seconds: options.MaxSeconds = None,
+    baseline: Annotated[
+        Optional[str], typer.Option("--baseline", metavar="RESULT", help="A stored result to compare with.")
+    ] = None,
+    max_regression: Annotated[
+        Optional[str], typer.Option("--max-regression", metavar="SHARE", help="Accepted slow-down, such as 5%.")
+    ] = None,
+    strict: options.Strict = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Time artifacts side by side, each in a fresh process and over several openings."""
+    with command(json, quiet, debug) as out:
+        with out.reporter() as reporter:
+            result = edgekit.bench(
+                kits,
+                data=data,
+                target=target or (),
+                precision=precision or (),
+                device=device,
+                threads=threads,
+                batch=batch,
+                scenario=scenario,
+                max_seconds=max_seconds,
+                baseline=baseline,
+                max_regression=options.share(max_regression, "--max-regression"),
+                strict=strict,
+                reporter=reporter,
+            )
+        out.show(result)

@@ -1,0 +1,49 @@
+"""``edgekit check``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+import edgekit
+from edgekit.cli import options
+from edgekit.cli.output import command
+
+
+def check(
+    kit: options.KitOrArtifact,
+    against: Annotated[
+        Optional[str], typer.Option("--against", metavar="MODEL|ARTIFACT", help="Compare with this. Default: the kit's source.")
+    ] = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    max_drop: options.MaxDrop = None,
+    target: options.Targets = None,
+    precision: options.Precisions = None,
+    device: options.Device = "local",
+    tolerance: Annotated[
+        Optional[float], typer.Option("--tolerance", metavar="X", help="Bound on the absolute difference. Default: derived.")
+    ] = None,
+    strict: options.Strict = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Run artifacts and compare them with their source, or with another model or artifact."""
+    with command(json, quiet, debug) as out:
+        with out.reporter() as reporter:
+            result = edgekit.check(
+                kit,
+                against=against,
+                data=data,
+                labels=labels,
+                max_drop=max_drop,
+                target=target or (),
+                precision=precision or (),
+                device=device,
+                tolerance=tolerance,
+                strict=strict,
+                reporter=reporter,
+            )
+        out.show(result)

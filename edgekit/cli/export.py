@@ -1,0 +1,49 @@
+"""``edgekit export``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+import edgekit
+from edgekit.cli import options
+from edgekit.cli.output import command
+
+
+def export(
+    model: options.Model,
+    target: options.Targets = None,
+    output: Annotated[
+        Optional[str], typer.Option("-o", "--output", metavar="KIT|FILE", help="Folder of the kit, or a file for a plain copy.")
+    ] = None,
+    data: options.Data = None,
+    labels: options.Labels = None,
+    input: options.Inputs = None,
+    backend: options.Backend = "auto",
+    route: Annotated[Optional[str], typer.Option("--route", metavar="ROUTE", help="Only this route.")] = None,
+    opset: Annotated[Optional[int], typer.Option("--opset", metavar="N", help="ONNX operator set.")] = None,
+    replace: options.Replace = False,
+    strict: options.Strict = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Export a trained model to ONNX, OpenVINO IR and TFLite; each result is run and compared."""
+    with command(json, quiet, debug) as out:
+        with out.reporter() as reporter:
+            result = edgekit.export(
+                model,
+                target or "all",
+                output=output,
+                data=data,
+                labels=labels,
+                inputs=input or (),
+                backend=backend,
+                route=route,
+                opset=opset,
+                replace=replace,
+                strict=strict,
+                reporter=reporter,
+            )
+        out.show(result)

@@ -1,0 +1,50 @@
+"""The ``edgekit`` command. Parses, calls one library function, hands the result to the output."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import edgekit
+from edgekit.cli.bench import bench
+from edgekit.cli.check import check
+from edgekit.cli.doctor import doctor
+from edgekit.cli.export import export
+from edgekit.cli.inspect_ import inspect
+from edgekit.cli.predict import predict
+from edgekit.cli.quantize import quantize
+from edgekit.cli.report import report
+from edgekit.cli.run import run
+
+app = typer.Typer(
+    name="edgekit",
+    help="From a trained model to artifacts that are proven on a device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # Rich help costs three times the start-up
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for function in (run, export, quantize, check, bench, predict, report, inspect, doctor):
+    app.command()(function)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgekit {edgekit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 -- its callback does the work
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a trained model to artifacts that are proven on a device."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,65 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Count weak evidence as a failure.")]
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file, saved under any backend.")]
+KitOrArtifact = Annotated[str, typer.Argument(metavar="KIT|ARTIFACT", help="A kit's folder, or one of its artifacts.")]
+
+Targets = Annotated[
+    Optional[list[str]], typer.Option("--target", metavar="TARGET", help="onnx, openvino, tflite or all. May be repeated.")
+]
+Precisions = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--precision", metavar="PRECISION", help="int8, int8-dynamic, int8-weights, int4-weights, fp16. May be repeated."
+    ),
+]
+Data = Annotated[Optional[str], typer.Option("--data", metavar="FILE", help="Real samples: .npz or .npy.")]
+EvalData = Annotated[
+    Optional[str],
+    typer.Option("--eval-data", metavar="FILE", help="Samples to evaluate on. Default: a third of --data, set aside."),
+]
+Labels = Annotated[
+    Optional[str], typer.Option("--labels", metavar="NAME", help="The array of the data that holds integer classes.")
+]
+MaxDrop = Annotated[
+    Optional[float], typer.Option("--max-drop", metavar="SHARE", help="Largest accepted loss of accuracy, such as 0.005.")
+]
+Inputs = Annotated[
+    Optional[list[str]],
+    typer.Option("--input", metavar="NAME=SHAPE", help="Pin sizes: image=?x224x224x3[:float32]; ? stays free."),
+]
+Backend = Annotated[
+    str, typer.Option("--backend", metavar="NAME", help="Keras backend: auto, jax, torch, tensorflow or openvino.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where to run: local, local?cpus=0&threads=1.")]
+Threads = Annotated[
+    Optional[int], typer.Option("--threads", metavar="N", min=1, help="Inference threads. Default: the engine's choice.")
+]
+MaxSeconds = Annotated[
+    Optional[float], typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Throw away a kit of another source in the same folder.")]
+
+
+def share(text: str | None, option: str) -> float | None:
+    """A share written as ``5%`` or ``0.05``.
+
+    Raises:
+        typer.BadParameter: neither.
+    """
+    if text is None:
+        return None
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"{option} takes 5% or 0.05, not {text!r}.") from None

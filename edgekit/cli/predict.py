@@ -1,0 +1,42 @@
+"""``edgekit predict``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+import edgekit
+from edgekit.cli import options
+from edgekit.cli.output import command
+
+
+def predict(
+    kit: options.KitOrArtifact,
+    data: Annotated[str, typer.Option("--data", metavar="FILE", help="Samples: .npz or .npy.")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="Where to write the outputs, by name.")
+    ] = "out.npz",
+    target: Annotated[Optional[str], typer.Option("--target", metavar="TARGET", help="Which artifact of a kit.")] = None,
+    precision: Annotated[
+        Optional[str], typer.Option("--precision", metavar="PRECISION", help="Which artifact of a kit.")
+    ] = None,
+    device: options.Device = "local",
+    strict: options.Strict = False,  # noqa: ARG001 -- the same on every command; nothing is judged here
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Run every sample of a data file through an artifact."""
+    with command(json, quiet, debug) as out:
+        with out.reporter() as reporter:
+            result = edgekit.predict(
+                kit,
+                data,
+                output=output,
+                target=target or "",
+                precision=precision or "",
+                device=device,
+                reporter=reporter,
+            )
+        out.show(result)

@@ -1,0 +1,58 @@
+"""``edgekit run``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from edgekit.cli import options
+from edgekit.cli.output import command
+
+
+def run(
+    models: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="[edgekit.toml | MODEL...]", help="A project file or models. Default: edgekit.toml here."),
+    ] = None,
+    target: options.Targets = None,
+    precision: options.Precisions = None,
+    data: options.Data = None,
+    eval_data: options.EvalData = None,
+    labels: options.Labels = None,
+    max_drop: options.MaxDrop = None,
+    output: Annotated[Optional[str], typer.Option("-o", "--output", metavar="KIT", help="Folder of the kit.")] = None,
+    input: options.Inputs = None,
+    backend: options.Backend = "auto",
+    device: options.Device = "local",
+    threads: options.Threads = None,
+    max_seconds: options.MaxSeconds = None,
+    replace: options.Replace = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do and measure everything again.")] = False,
+    strict: options.Strict = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Take models the whole way: export, quantize, check, time, report, recommend."""
+    with command(json, quiet, debug) as out:
+        from edgekit.project import Settings, planned, run_all
+
+        settings = Settings(
+            target=tuple(target or ()),
+            precision=tuple(precision or ()),
+            data=data,
+            eval_data=eval_data,
+            labels=labels,
+            max_drop=max_drop,
+            output=output,
+            input=tuple(input or ()),
+            backend=backend,
+            device=device,
+            threads=threads,
+            max_seconds=max_seconds,
+        )
+        jobs = planned(models or (), settings)
+        with out.reporter() as reporter:
+            result = run_all(jobs, replace_source=replace, fresh=fresh, strict=strict, reporter=reporter)
+        out.show(result)

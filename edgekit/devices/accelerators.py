@@ -1,0 +1,82 @@
+"""The job that asks every installed engine what it can run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from edgekit.jobs.protocol import Job, Workspace
+
+#: Offered by every build of onnxruntime, and no accelerator: it sends the samples to a service.
+_REMOTE = "AzureExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerators:
+    """What the engines report.
+
+    Attributes:
+        devices: per installed engine, what it runs on, such as ``CPU`` or ``GPU.0: Arc A770``.
+        capabilities: per engine, number formats that its CPU supports, where it says so.
+        problems: engines that are installed and do not work, one sentence each.
+    """
+
+    devices: dict[str, tuple[str, ...]]
+    capabilities: dict[str, tuple[str, ...]]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AcceleratorsJob(Job[Accelerators]):
+    """Ask every installed engine."""
+
+    def run(self, work: Workspace) -> Accelerators:
+        devices: dict[str, tuple[str, ...]] = {}
+        problems = []
+        for engine, (module, ask) in _ENGINES.items():
+            if find_spec(module) is None:
+                continue
+            try:
+                devices[engine] = ask()
+            except Exception as err:  # noqa: BLE001  # a broken engine is a finding, whatever it raises
+                problems.append(f"{engine} is installed and does not work: {type(err).__name__}: {err}")
+        capabilities = {"openvino": _openvino_capabilities()} if "openvino" in devices else {}
+        return Accelerators(devices, capabilities, tuple(problems))
+
+
+def _onnxruntime() -> tuple[str, ...]:
+    import onnxruntime
+
+    return tuple(
+        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers() if name != _REMOTE
+    )
+
+
+def _openvino() -> tuple[str, ...]:
+    import openvino
+
+    core = openvino.Core()
+    return tuple(f"{name}: {core.get_property(name, 'FULL_DEVICE_NAME')}" for name in core.available_devices)
+
+
+def _openvino_capabilities() -> tuple[str, ...]:
+    import openvino
+
+    core = openvino.Core()
+    if "CPU" not in core.available_devices:
+        return ()
+    return tuple(str(name) for name in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _tflite() -> tuple[str, ...]:
+    import ai_edge_litert.interpreter  # noqa: F401  # importing it loads the engine: proof that it works here
+
+    return ("CPU",)
+
+
+_ENGINES: Mapping[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
+    "onnxruntime": ("onnxruntime", _onnxruntime),
+    "openvino": ("openvino", _openvino),
+    "tflite": ("ai_edge_litert", _tflite),
+}

@@ -1,0 +1,108 @@
+"""What every device is: a place where engine jobs run, and the words that users name it by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from edgekit.errors import UsageError
+from edgekit.jobs.process import Context
+from edgekit.runtimes import OpenOptions
+
+#: CPUs that a worker pins itself to, joined by commas; read in `edgekit.jobs.worker`.
+CPUS_VARIABLE = "EDGEKIT_CPUS"
+
+_CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device as the user named it, such as ``local?cpus=0,2-3&threads=1``.
+
+    Attributes:
+        text: the whole of it.
+        kind: name in the registry.
+        cpus: CPUs to pin to; None for any.
+        threads: inference threads; None is the engine's own choice.
+    """
+
+    text: str
+    kind: str
+    cpus: tuple[int, ...] | None
+    threads: int | None
+
+
+class Device(Protocol):
+    """A place where engine jobs run.
+
+    Attributes:
+        name: as the user gave it; it stands in results.
+    """
+
+    name: str
+
+    def options(self) -> OpenOptions:
+        """How engines open artifacts there."""
+
+    def context(self) -> Context:
+        """The process that engine jobs run in.
+
+        Raises:
+            MissingError: the device is not reachable, or lacks what the spec asks for.
+        """
+
+
+def parse_device(text: str) -> DeviceSpec:
+    """Read a device spec.
+
+    Raises:
+        UsageError: no such kind of device, or an option that it does not have.
+    """
+    from edgekit.devices.registry import DEVICES
+
+    kind, _, query = text.partition("?")
+    row = DEVICES[kind]
+    options = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in options]
+    if not set(names) <= set(row.options) or len(set(names)) < len(names) or (query and not options):
+        raise UsageError(
+            "bad-device-option",
+            f"the device {kind} takes each of these options once: {', '.join(row.options)}.",
+            received=text,
+            hint=f"For example: {kind}?cpus=0&threads=1",
+        )
+    values = dict(options)
+    return DeviceSpec(text, kind, _cpus(values, text), _threads(values, text))
+
+
+def _cpus(values: Mapping[str, str], text: str) -> tuple[int, ...] | None:
+    value = values.get("cpus")
+    if value is None:
+        return None
+    if not _CPUS.match(value):
+        raise UsageError(
+            "bad-device-option", "cpus= takes CPU numbers.", received=text, hint="For example: cpus=0 or cpus=0,2-3"
+        )
+    found: set[int] = set()
+    for part in value.split(","):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    if not found:
+        raise UsageError(
+            "bad-device-option", "this range of CPUs is empty.", received=text, hint="For example: cpus=2-3"
+        )
+    return tuple(sorted(found))
+
+
+def _threads(values: Mapping[str, str], text: str) -> int | None:
+    value = values.get("threads")
+    if value is None:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(
+            "bad-device-option", "threads= takes a number of at least 1.", received=text, hint="For example: threads=1"
+        )
+    return int(value)

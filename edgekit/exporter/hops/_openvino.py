@@ -1,0 +1,27 @@
+"""The last steps of every hop that makes OpenVINO IR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.types import Signature
+
+if TYPE_CHECKING:
+    import openvino
+
+
+def save(model: openvino.Model, signature: Signature, folder: Path) -> Path:
+    """Write ``model.xml`` and ``model.bin`` in float32, with the names of the signature and constants folded."""
+    import openvino
+    from openvino._offline_transformations import apply_moc_transformations
+
+    apply_moc_transformations(model, cf=True)  # what convert_model does, which also sends telemetry
+    for ports, specs in ((model.inputs, signature.inputs), (model.outputs, signature.outputs)):
+        for port, spec in zip(ports, specs, strict=True):
+            port.set_names({spec.name})
+            port.get_node().set_friendly_name(spec.name)
+    model.set_friendly_name("model")
+    path = folder / "model.xml"
+    openvino.save_model(model, path, compress_to_fp16=False)
+    return path

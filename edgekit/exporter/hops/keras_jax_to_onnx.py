@@ -1,0 +1,65 @@
+"""Keras on JAX to ONNX, by jax2onnx."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.exporter.hops._jax import symbolic
+from edgekit.exporter.hops._onnx import OPSET, save
+from edgekit.exporter.hops._pooling import to_channels_first
+from edgekit.exporter.hops._shapes import free_size
+from edgekit.exporter.keras_ import load
+
+if TYPE_CHECKING:
+    from edgekit.exporter.graph import HopRequest
+
+
+def convert(request: HopRequest) -> Path:
+    """Write ``model.onnx``; free dimensions stay free.
+
+    Raises:
+        ModelError: JAX cannot express what the model does with a free dimension besides the batch.
+    """
+    import jax
+
+    inputs = request.signature.inputs
+    loaded = load(request.model)
+    loaded.simplify()
+    with _without_equinox():
+        import jax2onnx
+
+        try:
+            model = jax2onnx.to_onnx(
+                loaded.function(),
+                symbolic(request.signature),
+                model_name="model",
+                opset=request.opset or OPSET,
+                input_names=[spec.name for spec in inputs],
+                output_names=[spec.name for spec in request.signature.outputs],
+            )
+        except jax.export.shape_poly.InconclusiveDimensionOperation as err:
+            raise free_size(next(spec for spec in inputs if None in spec.shape[1:])) from err
+    to_channels_first(model.graph)
+    return save(model, request.folder)
+
+
+@contextmanager
+def _without_equinox() -> Iterator[None]:
+    """Hide one framework from jax2onnx, which compiles layers of every framework it finds: 3 s."""
+    logger = logging.getLogger("jax2onnx")
+    level = logger.level
+    hidden = "equinox" not in sys.modules
+    if hidden:
+        sys.modules["equinox"] = None  # type: ignore[assignment]  # None makes an import fail
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["equinox"]
+            logger.setLevel(level)

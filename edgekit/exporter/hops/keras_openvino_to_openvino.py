@@ -1,0 +1,37 @@
+"""Keras on the OpenVINO backend to OpenVINO IR: Keras builds the graph itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.exporter.hops._openvino import save
+from edgekit.exporter.keras_ import load
+
+if TYPE_CHECKING:
+    from edgekit.exporter.graph import HopRequest
+
+
+def convert(request: HopRequest) -> Path:
+    """Write ``model.xml`` and ``model.bin``.
+
+    The model is called on parameters that have free dimensions, so those stay free. Keras' own export calls it on
+    a sample with batch 1 and relaxes the shape afterwards, which fixes the batch of some models.
+    """
+    import openvino
+    from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor
+    from openvino import opset16
+
+    loaded = load(request.model)
+    loaded.simplify()
+    parameters = [
+        opset16.parameter(
+            openvino.PartialShape([-1 if length is None else length for length in spec.shape]),
+            OPENVINO_DTYPES[spec.dtype],
+            name=spec.name,
+        )
+        for spec in request.signature.inputs
+    ]
+    outputs = loaded(*(OpenVINOKerasTensor(parameter.output(0)) for parameter in parameters))
+    results = [opset16.result(tensor.output) for tensor in outputs]
+    return save(openvino.Model(results, parameters, "model"), request.signature, request.folder)

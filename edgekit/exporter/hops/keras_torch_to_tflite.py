@@ -1,0 +1,28 @@
+"""Keras on torch to TFLite, by litert-torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.exporter.hops._torch import named, zeros
+from edgekit.exporter.keras_ import load
+
+if TYPE_CHECKING:
+    from edgekit.exporter.graph import HopRequest
+
+
+def convert(request: HopRequest) -> Path:
+    """Write ``model.tflite``; a free batch becomes 1.
+
+    Raises:
+        ModelError: a dimension besides the batch is free.
+    """
+    import litert_torch
+
+    examples = zeros(request.signature, 1)
+    loaded = load(request.model)
+    loaded.simplify()
+    path = request.folder / "model.tflite"
+    litert_torch.convert(named(loaded, request.signature), sample_kwargs=examples).export(str(path))
+    return path

@@ -1,0 +1,246 @@
+"""`edgekit.bench`: how long an inference takes on a device, and whether quantization pays there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.devices import Device, open_device
+from edgekit.errors import UsageError
+from edgekit.jobs.codec import from_json
+from edgekit.kit import Kit
+from edgekit.latency.comparison import compare_rows
+from edgekit.latency.measure import measure
+from edgekit.latency.measured import BenchSettings, Candidate, Measured, Scenario
+from edgekit.latency.pays import pays
+from edgekit.latency.validity import timing_reasons
+from edgekit.progress import SILENT, Reporter
+from edgekit.results import BenchResult, BenchRow, Comparison, Pays, holds, unique
+from edgekit.runtimes import runtime_for
+from edgekit.samples import read_samples, save_arrays
+from edgekit.selection import Selected, select
+from edgekit.types import Blob, Evidence, Verdict, worst
+from edgekit.workbench import Workbench, workbench
+
+
+def bench(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    data: str | Path | None = None,
+    target: str | Sequence[str] = (),
+    precision: str | Sequence[str] = (),
+    device: str = "local",
+    threads: int | None = None,
+    batch: int | None = None,
+    scenario: Scenario = "latency",
+    max_seconds: float | None = None,
+    baseline: str | Path | None = None,
+    max_regression: float | None = None,
+    strict: bool = False,
+    reporter: Reporter = SILENT,
+) -> BenchResult:
+    """Time artifacts side by side, each in a fresh process and over several openings.
+
+    Args:
+        paths: kits or artifacts.
+        data: samples to run; the kit's golden inputs by default.
+        target, precision: only these artifacts.
+        device: where to run.
+        threads: inference threads; None is the engine's own choice.
+        batch: samples per inference; 1, or what the artifact is fixed to, by default.
+        scenario: ``latency``, ``throughput`` or ``cold``.
+        max_seconds: time limit per artifact; 20 by default.
+        baseline: a stored result (``results/bench-*.json``) to compare with.
+        max_regression: 0.05 accepts a p50 of up to 1.05 times the baseline's.
+        strict: count ``weak`` as a failure.
+        reporter: receives progress.
+
+    Returns:
+        One row per artifact. ``ok`` is false when a row is an error or a regression was shown.
+
+    Raises:
+        UsageError: nothing to time, no inputs to run, or bad options.
+    """
+    settings = BenchSettings(scenario=scenario, batch=batch)
+    settings = settings if max_seconds is None else replace(settings, max_seconds=max_seconds)
+    if max_regression is not None and baseline is None:
+        raise UsageError(
+            "regression-without-baseline",
+            "--max-regression needs something to compare with.",
+            received=str(max_regression),
+            hint="Give --baseline RESULT.json",
+        )
+    targets = (target,) if isinstance(target, str) else tuple(target)
+    precisions = (precision,) if isinstance(precision, str) else tuple(precision)
+    listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    chosen = tuple(one for path in listed for one in select(path, targets, precisions))
+    stored = () if baseline is None else read_baseline(baseline)
+    with workbench(reporter) as work:
+        where = open_device(device, threads=threads)
+        inputs = _inputs(chosen, data, work)
+        rows = time_artifacts(chosen, inputs, settings, work, where)
+        comparisons = compared(rows, stored, max_regression)
+        verdict = worst(row.verdict for row in rows)
+        kits = unique(str(one.kit.folder) for one in chosen if one.kit is not None)
+        result = BenchResult(
+            ok=holds(verdict, strict=strict) and not any(one.regression for one in comparisons),
+            verdict=verdict,
+            evidence=Evidence("generated" if data is None else "real", *_extent(inputs, work)),
+            kit=kits[0] if len(kits) == 1 else None,
+            results=rows,
+            comparisons=comparisons,
+        )
+        if len(kits) == 1 and chosen[0].kit is not None:
+            chosen[0].kit.commit(result=result)
+        return result
+
+
+def time_artifacts(
+    chosen: Sequence[Selected],
+    inputs: Mapping[str, Blob],
+    settings: BenchSettings,
+    work: Workbench,
+    device: Device,
+) -> tuple[BenchRow, ...]:
+    """Time artifacts in turns on a device, and say which quantized ones are faster than their parents.
+
+    Args:
+        chosen: what to time.
+        inputs: one ``.npy`` per input name, as blobs of the executor.
+        settings: how to measure.
+        work: of this command.
+        device: where.
+    """
+    candidates = [_candidate(one, inputs, work, device) for one in chosen]
+    with work.reporter.task(f"time {len(candidates)} artifacts on {device.name}") as update:
+        measured = measure(candidates, work.executor, device.context(), settings, update)
+    by_digest = {one.artifact.sha256: timed for one, timed in zip(chosen, measured, strict=True)}
+    return tuple(
+        replace(_row(one, timed, device), pays=_pays(one, timed, by_digest, device))
+        for one, timed in zip(chosen, measured, strict=True)
+    )
+
+
+def pays_in_kit(kit: Kit, digests: Sequence[str], inputs: Mapping[str, Blob], work: Workbench) -> dict[str, Pays]:
+    """Time artifacts of a kit beside their parents on this machine.
+
+    Returns:
+        By digest of the artifact.
+    """
+    by_digest = {artifact.sha256: Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts}
+    children = [by_digest[digest] for digest in digests]
+    parents = [by_digest[child.artifact.parent] for child in children if child.artifact.parent in by_digest]
+    chosen = list({one.artifact.sha256: one for one in (*parents, *children)}.values())
+    rows = time_artifacts(chosen, inputs, BenchSettings(), work, open_device("local"))
+    return {one.artifact.sha256: row.pays[0] for one, row in zip(chosen, rows, strict=True) if row.pays}
+
+
+def read_baseline(path: str | Path) -> tuple[BenchRow, ...]:
+    """Rows of a stored result.
+
+    Raises:
+        UsageError: it is no result of ``edgekit bench``.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as err:
+        raise UsageError(
+            "bad-baseline", "the baseline is no result file.", received=str(path), hint="Give a file such as KIT/results/bench-….json."
+        ) from err
+    if not isinstance(document, dict) or document.pop("schema", None) != BenchResult.schema:
+        raise UsageError(
+            "bad-baseline",
+            f"the baseline should hold {BenchResult.schema}.",
+            received=str(path),
+            hint="Write one with: edgekit bench KIT --json > baseline.json",
+        )
+    return from_json(BenchResult, document).results
+
+
+def compared(
+    rows: Sequence[BenchRow], baseline: Sequence[BenchRow], max_regression: float | None
+) -> tuple[Comparison, ...]:
+    """Each row against the baseline's row of the same target and precision."""
+    known = {row.name: row for row in baseline}
+    return tuple(compare_rows(row, known[row.name], max_regression=max_regression) for row in rows if row.name in known)
+
+
+def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:
+    artifact = one.artifact
+    runtime = runtime_for(artifact.target)
+    runtime.require()
+    return Candidate(
+        name=artifact.name.strip(),
+        runtime=runtime.name,
+        files=tuple(work.executor.add(file) for file in one.files),
+        inputs=inputs,
+        options=device.options(),
+        size_bytes=artifact.size_bytes,
+        fixed_batch=artifact.signature.batch,
+    )
+
+
+def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
+    reasons = (*timed.notes, *timing_reasons(timed))
+    verdict: Verdict = "weak" if timing_reasons(timed) else "verified"
+    if timed.error is not None:
+        verdict, reasons = "error", (*reasons, str(timed.error))
+    return BenchRow(
+        artifact=one.path,
+        target=one.artifact.target,
+        precision=one.artifact.precision,
+        runtime=timed.candidate.runtime,
+        device=device.name,
+        threads=timed.options.threads,
+        batch=timed.batch,
+        scenario=timed.scenario,
+        latency_ms=timed.latency_ms,
+        throughput_per_s=timed.throughput_per_s,
+        load_ms=timed.load_ms,
+        first_ms=timed.first_ms,
+        peak_rss_mb=timed.peak_rss_mb,
+        size_bytes=timed.candidate.size_bytes,
+        openings=len(timed.openings),
+        samples=sum(len(samples) for samples in timed.samples_ms),
+        opening_p50_ms=timed.opening_p50_ms,
+        verdict=verdict,
+        reasons=reasons,
+        effective=timed.openings[0].effective if timed.openings else None,
+        environment=timed.facts(),
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _pays(one: Selected, timed: Measured, by_digest: Mapping[str, Measured], device: Device) -> tuple[Pays, ...]:
+    parent = by_digest.get(one.artifact.parent or "")
+    if parent is None:
+        return ()
+    return (pays(parent, timed, device=device.name, precision=one.artifact.precision),)
+
+
+def _inputs(chosen: Sequence[Selected], data: str | Path | None, work: Workbench) -> dict[str, Blob]:
+    """Samples to run: the data given, else golden inputs of the first kit."""
+    kit = next((one.kit for one in chosen if one.kit is not None), None)
+    if data is not None:
+        signature = chosen[0].artifact.signature
+        return work.blobs(read_samples(data, work.scratch("data"), signature if signature.inputs else None).arrays)
+    if kit is None:
+        raise UsageError(
+            "no-samples",
+            "a file outside a kit needs samples to run.",
+            received=chosen[0].path,
+            hint="Give --data samples.npz.",
+        )
+    inputs, _ = kit.golden()
+    return work.blobs(save_arrays(work.scratch("golden"), "in", inputs))
+
+
+def _extent(inputs: Mapping[str, Blob], work: Workbench) -> tuple[int, tuple[str, ...]]:
+    arrays = {name: np.load(work.executor.path(blob), mmap_mode="r") for name, blob in inputs.items()}
+    shapes = tuple(f"{name}={'x'.join(map(str, array.shape[1:]))}" for name, array in arrays.items())
+    return min(len(array) for array in arrays.values()), shapes

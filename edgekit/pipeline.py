@@ -1,0 +1,264 @@
+"""`edgekit.run`: the whole path of one source: export, quantize, check, time, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+import edgekit
+from edgekit.checking import check_one, row_of
+from edgekit.devices import Device, open_device
+from edgekit.errors import EdgekitError
+from edgekit.exporter.export import ExportOptions, export_into
+from edgekit.exporter.reference import LoadedSource, load_source, reference_of
+from edgekit.exporter.source import Source, open_source
+from edgekit.jobs.codec import from_json
+from edgekit.jobs.protocol import blob_of
+from edgekit.kit import Kit, default_folder
+from edgekit.latency.bench import time_artifacts
+from edgekit.latency.measured import BenchSettings
+from edgekit.parity.evaluate import Reference
+from edgekit.progress import SILENT, Reporter
+from edgekit.quantizer.make import Made
+from edgekit.quantizer.quantize import Plan, QuantizeOptions, quantize_into, read_data
+from edgekit.quantizer.registry import method_for
+from edgekit.recommendation import recommend
+from edgekit.registry import extras
+from edgekit.report.render import report
+from edgekit.results import ArtifactResult, BenchRow, CheckRow, RunResult, holds, unique
+from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, save_arrays
+from edgekit.selection import Selected, select
+from edgekit.types import Evidence, worst
+from edgekit.workbench import Workbench, workbench
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What to do with a source.
+
+    Attributes:
+        targets: artifact formats.
+        precisions: made from each fp32 artifact; those a target cannot have are skipped with a warning.
+        data: samples for calibration; a third is set aside for evaluation where ``eval_data`` is None.
+        eval_data: samples that take no part in calibration.
+        labels: name of the array with integer classes.
+        max_drop: largest accepted loss of accuracy.
+        inputs: sizes to pin.
+        backend: Keras backend to convert from.
+        threads: inference threads for the timing.
+        max_seconds: time limit of the timing per artifact.
+        device: where to check and time.
+    """
+
+    targets: tuple[str, ...] = ("all",)
+    precisions: tuple[str, ...] = ("int8",)
+    data: str | None = None
+    eval_data: str | None = None
+    labels: str | None = None
+    max_drop: float | None = None
+    inputs: tuple[str, ...] = ()
+    backend: str = "auto"
+    threads: int | None = None
+    max_seconds: float | None = None
+    device: str = "local"
+
+
+def run(
+    model: str | Path,
+    options: RunOptions | None = None,
+    *,
+    output: str | Path | None = None,
+    replace_source: bool = False,
+    fresh: bool = False,
+    strict: bool = False,
+    reporter: Reporter = SILENT,
+) -> RunResult:
+    """Take a trained model the whole way and recommend what to deploy.
+
+    A second run with nothing changed (source, data, options, library versions) returns the stored result, with
+    the time it was measured.
+
+    Args:
+        model: a ``.keras`` file.
+        options: targets, precisions, data and the rest.
+        output: folder of the kit; ``edgekit-out/<stem>`` by default.
+        replace_source: throw away a kit of another source in the same folder.
+        fresh: do and measure everything again.
+        strict: count ``weak`` as a failure.
+        reporter: receives progress.
+
+    Raises:
+        UsageError, ModelError, DataError, MissingError: as `edgekit.export` and `edgekit.quantize`.
+
+    Example:
+        >>> result = edgekit.run("digits.keras", RunOptions(data="train.npz", labels="label"))
+        >>> result.recommendation.artifact
+        'tflite int8'
+    """
+    options = options or RunOptions()
+    source = open_source(model)
+    folder = Path(output) if output is not None else default_folder(source.path)
+    key = _key(source, options)
+    if not fresh:
+        stored = _stored(folder, key, strict)
+        if stored is not None:
+            return stored
+    with workbench(reporter) as bench:
+        result = _run(source, folder, key, options, bench, replace_source=replace_source, strict=strict)
+    return result
+
+
+def _run(
+    file: Source, folder: Path, key: str, options: RunOptions, bench: Workbench, *, replace_source: bool, strict: bool
+) -> RunResult:
+    plan = ExportOptions(options.targets, options.backend)
+    plan.planned(file.kind)
+    device = open_device(options.device, threads=options.threads)
+    source = load_source(bench, file.path, options.inputs, options.backend)
+    kit = Kit.prepare(folder, source.summary(), replace_source=replace_source)
+    calibration, evaluation = read_data(
+        options.data, options.eval_data, options.labels, source.signature, bench, calibrate=options.data is not None
+    )
+    reference = reference_of(bench, source, evaluation)
+    exported = export_into(kit, source, _golden(reference, bench), plan, bench, strict=strict)
+    made, warnings = _quantize(kit, calibration, reference, options, bench)
+    bench.executor.release_all()
+    artifacts = (*exported.artifacts, *(one.row(kit) for one in made))
+    checks = _checks(kit, made, reference, options, bench, device)
+    timings = _time(kit, reference, options, bench, device)
+    verdict = worst(
+        [*(row.verdict for row in artifacts), *(row.verdict for row in checks), *(row.verdict for row in timings)]
+    )
+    result = RunResult(
+        ok=holds(verdict, strict=strict),
+        verdict=verdict,
+        evidence=Evidence(reference.origin, reference.samples, exported.evidence.shapes),
+        kit=str(kit.folder),
+        source=source.summary(),
+        artifacts=artifacts,
+        checks=checks,
+        latency=timings,
+        recommendation=recommend(artifacts, checks, timings),
+        key=key,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        cached=False,
+        report=str(kit.folder / "report.html"),
+        warnings=warnings,
+    )
+    kit.commit(result=result)
+    report(kit.folder, kit.folder / "report.html")
+    return result
+
+
+def _golden(reference: Reference, bench: Workbench) -> Reference:
+    """The first evaluation samples: what the kit keeps and routes are accepted on."""
+    inputs = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
+    outputs = reference.arrays()
+    sample_bytes = sum(array[:1].nbytes for array in inputs.values())
+    count = max(1, min(reference.samples, GOLDEN_SAMPLES, GOLDEN_BYTES // max(1, sample_bytes)))
+    folder = bench.scratch("golden")
+    first = {name: array[:count] for name, array in inputs.items()}
+    return replace(
+        reference,
+        inputs=bench.blobs(save_arrays(folder, "in", first)),
+        outputs=save_arrays(folder, "out", {name: array[:count] for name, array in outputs.items()}),
+        labels=None,
+    )
+
+
+def _quantize(
+    kit: Kit, calibration: Samples | None, reference: Reference, options: RunOptions, bench: Workbench
+) -> tuple[tuple[Made, ...], tuple[str, ...]]:
+    """Every precision that each exported target can have; what is skipped becomes a warning."""
+    plans, warnings = [], []
+    parents = [Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts if artifact.parent is None]
+    for precision in options.precisions:
+        for parent in parents:
+            try:
+                method = method_for(parent.artifact.target, precision)
+                method.require()
+            except EdgekitError as error:
+                warnings.append(f"{parent.artifact.target} {precision} was skipped: {error} {error.hint}")
+                continue
+            if method.needs_data and calibration is None:
+                warnings.append(f"{method.format} {precision} was skipped: it needs real samples, see --data.")
+                continue
+            plans.append(Plan(parent, method))
+    if not plans:
+        return (), unique(warnings)
+    quantizing = QuantizeOptions(options.precisions, max_drop=options.max_drop)
+    return quantize_into(kit, plans, calibration, reference, quantizing, bench), unique(warnings)
+
+
+def _checks(
+    kit: Kit, made: Sequence[Made], reference: Reference, options: RunOptions, bench: Workbench, device: Device
+) -> tuple[CheckRow, ...]:
+    """Every artifact against the source on all evaluation samples; those just quantized have had their run."""
+    rows = []
+    for artifact in kit.artifacts:
+        one = Selected(artifact, kit.files(artifact), kit)
+        fresh = next((each for each in made if each.artifact and each.artifact.sha256 == artifact.sha256), None)
+        if fresh is None or fresh.evaluation is None:
+            rows.append(check_one(one, reference, bench, device, max_drop=options.max_drop))
+            continue
+        row = row_of(one, device, fresh.evaluation)
+        rows.append(replace(row, verdict=fresh.verdict, reasons=fresh.reasons, accuracy=fresh.accuracy))
+    return tuple(rows)
+
+
+def _time(
+    kit: Kit, reference: Reference, options: RunOptions, bench: Workbench, device: Device
+) -> tuple[BenchRow, ...]:
+    chosen = [Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts]
+    if not chosen:
+        return ()
+    settings = BenchSettings()
+    if options.max_seconds is not None:
+        settings = replace(settings, max_seconds=options.max_seconds)
+    return time_artifacts(chosen, reference.inputs, settings, bench, device)
+
+
+def _key(source: Source, options: RunOptions) -> str:
+    """Digest of everything that could change the result."""
+    known = {
+        "source": source.sha256,
+        "options": asdict(options),
+        "data": [blob_of(Path(path)).sha256 for path in (options.data, options.eval_data) if path and Path(path).is_file()],
+        "versions": library_versions(),
+        "edgekit": edgekit.__version__,
+    }
+    return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of everything installed that edgekit's extras name, without importing any of it."""
+    found = {}
+    for distribution in sorted({name for names in extras().values() for name in names}):
+        try:
+            found[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _stored(folder: Path, key: str, strict: bool) -> RunResult | None:
+    """The newest stored result of the same key whose artifacts are all still there and unchanged."""
+    try:
+        kit = Kit.open(folder)
+        for document in kit.stored_results(RunResult.schema):
+            if document.get("key") == key:
+                document.pop("schema")
+                stored = from_json(RunResult, document)
+                select(folder)
+                sound = holds(stored.verdict, strict=False)
+                return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if sound else None
+    except EdgekitError:  # no kit, or one that has to be made again
+        return None
+    return None

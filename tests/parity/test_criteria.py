@@ -1,0 +1,316 @@
+"""Which comparisons pass, which are weak and which fail, and in which words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgekit.errors import UsageError
+from edgekit.jobs.codec import to_json
+from edgekit.parity.criteria import derived_tolerance, judge, judge_accuracy
+from edgekit.results import Parity
+from edgekit.types import Evidence
+
+Array = NDArray[Any]
+REAL = Evidence("real", 400, ("x=1x4",))
+GENERATED = replace(REAL, inputs="generated")
+
+
+def scores(samples: int = 400, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=(samples, 10)).astype(np.float32)
+
+
+def with_noise(array: Array, decibel: float, seed: int = 1) -> Array:
+    """The array with white noise at an SQNR."""
+    noise = np.random.default_rng(seed).normal(size=array.shape)
+    noise *= np.sqrt((array.astype(np.float64) ** 2).sum() / 10 ** (decibel / 10) / (noise**2).sum())
+    return (array + noise).astype(array.dtype)
+
+
+def check(
+    reference: Mapping[str, Array] | Array,
+    got: Mapping[str, Array] | Array,
+    precision: str = "fp32",
+    *,
+    floor: float = 1e-6,
+    evidence: Evidence = REAL,
+    tolerance: float | None = None,
+    reacts: Mapping[str, bool] | None = None,
+) -> Parity:
+    want = reference if isinstance(reference, Mapping) else {"probs": reference}
+    have = got if isinstance(got, Mapping) else {"probs": got}
+    return judge(
+        want,
+        have,
+        precision=precision,
+        noise_floor=dict.fromkeys(want, floor),
+        evidence=evidence,
+        tolerance=tolerance,
+        reacts=reacts or {"x": True},
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8", "int8-dynamic", "int8-weights", "int4-weights"])
+def test_equal_outputs_on_real_samples_are_verified(precision: str) -> None:
+    parity = check(scores(), scores(), precision)
+    assert (parity.verdict, parity.reasons) == ("verified", ())
+    assert parity.outputs[0].sqnr_db is None
+    assert parity.outputs[0].top1_agreement == 1.0
+
+
+@pytest.mark.parametrize(
+    ("precision", "gate"), [("fp32", 80), ("fp16", 50), ("bf16", 40), ("int8-weights", 30), ("int8", 20)]
+)
+def test_each_precision_has_its_gate(precision: str, gate: int) -> None:
+    wide = scores().reshape(400, 5, 2)  # no scores, so that nothing but the size of the noise counts
+    assert check(wide, with_noise(wide, gate + 3), precision, floor=2e-5).verdict == "verified"
+    below = check(wide, with_noise(wide, gate - 3), precision, floor=2e-5)
+    assert below.verdict == "failed"
+    assert f"output probs: SQNR {gate - 3:.1f} dB is under {gate} dB." in below.reasons
+
+
+def test_one_element_beyond_the_tolerance_fails_although_sqnr_is_fine() -> None:
+    reference = scores()
+    got = reference.copy()
+    got[7, 3] += 0.005
+    parity = check(reference, got)
+    assert parity.verdict == "failed"
+    assert parity.outputs[0].sqnr_db is not None
+    assert parity.outputs[0].sqnr_db > 80
+    assert parity.reasons == ("output probs: the largest difference 0.005 is over 9.98e-05.",)
+
+
+@given(scale=st.floats(1e-6, 1e6), floor=st.floats(0, 1e6))
+def test_the_tolerance_stays_between_its_bounds_and_follows_the_floor(scale: float, floor: float) -> None:
+    bound = derived_tolerance(scale, floor)
+    assert 1e-4 * scale <= bound <= 1e-3 * scale
+    assert bound == pytest.approx(np.clip(64 * floor, 1e-4 * scale, 1e-3 * scale))
+    assert derived_tolerance(scale, 2 * floor) >= bound
+
+
+@given(scale=st.floats(1e-4, 1e4), noise=st.sampled_from([1e-5, 1e-1]))
+def test_the_verdict_does_not_depend_on_the_unit(scale: float, noise: float) -> None:
+    reference = scores(40).astype(np.float64)
+    got = reference + noise * np.sin(np.arange(400)).reshape(40, 10)
+    expected = "verified" if noise == 1e-5 else "failed"
+    assert check(reference * scale, got * scale, floor=0.0).verdict == expected
+
+
+def test_a_source_that_one_ulp_moves_past_the_tolerance_makes_it_weak() -> None:
+    parity = check(scores(), with_noise(scores(), 60), floor=0.002)
+    assert parity.verdict == "weak"
+    assert any("one ulp at the inputs moves the source itself by 0.002" in reason for reason in parity.reasons)
+
+
+def test_an_unruly_source_does_not_excuse_garbage() -> None:
+    assert check(scores(), with_noise(scores(), 0), floor=0.002).verdict == "failed"
+
+
+def test_a_tolerance_of_the_users_takes_the_place_of_the_derived_ones() -> None:
+    got = with_noise(scores(), 60)
+    assert check(scores(), got).verdict == "failed"
+    assert check(scores(), got, tolerance=0.01).verdict == "verified"
+    assert check(scores(), got, tolerance=0.001).verdict == "failed"
+    assert check(scores(), with_noise(scores(), 55), "fp16", tolerance=1e-6).verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("disagree", "verdict", "words"),
+    [
+        (0, "verified", ""),
+        (8, "weak", "392/400 (95 % interval 0.961 to 0.991) is not shown to reach 0.97"),
+        (30, "failed", "370/400 (95 % interval 0.895 to 0.949) is under 0.99"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic", "int4-weights"])
+def test_top1_agreement_is_judged_by_its_interval(precision: str, disagree: int, verdict: str, words: str) -> None:
+    reference = np.zeros((400, 10), np.float32)
+    rows = np.arange(400)
+    reference[rows, rows % 10], reference[rows, (rows + 1) % 10] = 1.0, 0.99
+    got = reference.copy()
+    got[rows[:disagree], (rows[:disagree] + 1) % 10] = 1.01  # hardly any noise, another class
+    parity = check(reference, got, precision)
+    assert parity.verdict == verdict
+    assert [words in reason for reason in parity.reasons] == ([True] if words else [])
+    assert parity.outputs[0].top1_agreement == 1 - disagree / 400
+
+
+def test_few_samples_cannot_show_agreement() -> None:
+    few = scores(32)
+    parity = check(few, few, "int8", evidence=replace(REAL, samples=32))
+    assert parity.verdict == "weak"
+    assert "top-1 agreement 32/32" in parity.reasons[0]
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic", "int8-weights", "int4-weights"])
+def test_generated_inputs_never_verify_a_quantized_artifact(precision: str) -> None:
+    parity = check(scores(), scores(), precision, evidence=GENERATED)
+    assert parity.verdict == "weak"
+    assert "generated inputs cannot prove" in parity.reasons[0]
+    assert check(scores(), scores(), "fp32", evidence=GENERATED).verdict == "verified"
+
+
+def test_int4_without_scores_is_not_judged_by_anything() -> None:
+    wide = scores().reshape(400, 5, 2)
+    parity = check(wide, wide, "int4-weights")
+    assert parity.verdict == "weak"
+    assert "nothing judges int4-weights" in parity.reasons[0]
+
+
+def test_integer_outputs_have_to_be_equal() -> None:
+    classes = np.arange(400) % 7
+    wrong = classes.copy()
+    wrong[3] += 1
+    assert check(classes, classes).verdict == "verified"
+    parity = check(classes, wrong)
+    assert parity.verdict == "failed"
+    assert parity.reasons == ("output probs: 1 of 400 samples differ, and integers should be equal.",)
+    assert check(classes, wrong, "int8").verdict == "verified"  # 399 of 400 agree
+    assert check(classes, (classes + (np.arange(400) < 40)), "int8").verdict == "failed"
+
+
+def nan_at(array: Array) -> Array:
+    spoiled = array.copy()
+    spoiled[0, 0] = np.nan
+    return spoiled
+
+
+def infinite_at(array: Array) -> Array:
+    spoiled = array.copy()
+    spoiled[-1, -1] = np.inf
+    return spoiled
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        ({}, "no output in common"),
+        ({"other": scores()}, "no output in common"),
+        ({"probs": nan_at(scores())}, "1 elements are NaN or infinite"),
+        ({"probs": infinite_at(scores())}, "1 elements are NaN or infinite"),
+        ({"probs": scores().astype(np.float64)}, "gives 400x10:float64, the source 400x10:float32"),
+        ({"probs": scores()[:399]}, "gives 399x10:float32, the source 400x10:float32"),
+        ({"probs": scores()[..., None]}, "gives 400x10x1:float32"),
+        ({"probs": np.repeat(scores()[:1], 400, axis=0)}, "the artifact gives the same for every sample"),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4-weights"])
+def test_what_can_never_pass(precision: str, got: dict[str, Array], words: str) -> None:
+    parity = check({"probs": scores()}, got, precision)
+    assert parity.verdict == "failed"
+    assert any(words in reason for reason in parity.reasons)
+
+
+def test_a_missing_output_fails_and_an_unknown_one_is_weak() -> None:
+    two = {"probs": scores(), "box": scores(seed=5)}
+    missing = check(two, {"probs": scores()})
+    assert missing.verdict == "failed"
+    assert missing.reasons == ("the artifact lacks the source's output box.",)
+    extra = check({"probs": scores()}, two)
+    assert extra.verdict == "weak"
+    assert extra.reasons == ("the artifact's output box has no reference to compare with.",)
+
+
+def test_an_empty_comparison_fails() -> None:
+    parity = check(scores(0), scores(0), evidence=replace(REAL, samples=0))
+    assert parity.verdict == "failed"
+    assert parity.reasons[0] == "nothing was compared: there is no sample."
+    assert check(np.zeros((4, 0), np.float32), np.zeros((4, 0), np.float32)).verdict == "failed"
+    assert check(np.asarray(1.0, np.float32), np.asarray(1.0, np.float32)).verdict == "failed"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_constant_outputs_are_at_best_weak(value: float) -> None:
+    constant = np.full((400, 3), value, np.float32)
+    parity = check(constant, constant)
+    assert parity.verdict == "weak"
+    assert "the source gives the same for every sample" in parity.reasons[0]
+    assert check(constant, constant + np.float32(0.1)).verdict == "failed"
+    one = replace(REAL, samples=1)
+    assert check(scores(1), scores(1), evidence=one).verdict == "weak"
+
+
+def test_rounding_of_a_constant_output_is_no_failure() -> None:
+    constant = np.full((400, 1), 1.0, np.float32)
+    assert check(constant, np.nextafter(constant, np.float32(2))).verdict == "weak"
+
+
+def test_nan_of_the_source_itself_is_weak() -> None:
+    parity = check(nan_at(scores()), scores())
+    assert parity.verdict == "weak"
+    assert "the source itself has 1 NaN" in parity.reasons[0]
+
+
+def test_inputs_that_nothing_reacts_to_make_it_weak() -> None:
+    parity = check(scores(), scores(), reacts={"x": True, "mask": False})
+    assert parity.verdict == "weak"
+    assert parity.reasons == ("no output reacts to input mask, so a fault behind it cannot show.",)
+
+
+def test_the_worst_output_decides_and_each_is_named() -> None:
+    two = {"probs": scores(), "box": scores(seed=5)}
+    parity = check(two, {"probs": scores(), "box": with_noise(two["box"], 40)})
+    assert parity.verdict == "failed"
+    assert [figures.name for figures in parity.outputs] == ["probs", "box"]
+    assert all("box" in reason for reason in parity.reasons)
+
+
+def test_figures_have_a_json_form_without_nan() -> None:
+    parity = check(nan_at(scores()), infinite_at(scores()))
+    json.dumps(to_json(parity), allow_nan=False)
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        check(scores(), scores(), "int3")
+    assert "int4-weights" in caught.value.hint
+
+
+def classified(samples: int, wrong: int) -> tuple[Array, Array]:
+    labels = np.arange(samples) % 10
+    output = np.eye(10, dtype=np.float32)[labels]
+    output[:wrong] = np.roll(output[:wrong], 1, axis=1)
+    return output, labels
+
+
+@pytest.mark.parametrize(
+    ("samples", "wrong", "max_drop", "verdict"),
+    [
+        (1000, 3, 0.005, "verified"),
+        (1000, 100, 0.005, "failed"),
+        (50, 1, 0.005, "weak"),
+        (1000, 500, None, "verified"),
+    ],
+)
+def test_accuracy_is_judged_by_the_interval_of_its_drop(
+    samples: int, wrong: int, max_drop: float | None, verdict: str
+) -> None:
+    perfect, labels = classified(samples, 0)
+    got, _ = classified(samples, wrong)
+    judged = judge_accuracy(perfect, got, labels, max_drop=max_drop)
+    assert judged.verdict == verdict
+    assert bool(judged.reasons) == (verdict != "verified")
+    assert judged.accuracy.source_value == 1.0
+    assert judged.accuracy.drop == pytest.approx(wrong / samples)
+    low, high = judged.accuracy.drop_ci95
+    assert low <= wrong / samples <= high
+
+
+def test_an_artifact_that_is_better_than_its_source_is_fine() -> None:
+    perfect, labels = classified(500, 0)
+    judged = judge_accuracy(classified(500, 20)[0], perfect, labels, max_drop=0.0)
+    assert judged.verdict == "verified"
+    assert judged.accuracy.drop < 0
+
+
+def test_accuracy_of_nothing_fails() -> None:
+    empty, labels = classified(0, 0)
+    assert judge_accuracy(empty, empty, labels, max_drop=0.01).verdict == "failed"

@@ -1,0 +1,75 @@
+"""Intervals against published figures, scipy, and their own promise: how often they hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgekit.parity.intervals import clopper_pearson, paired_drop, regularised_beta, student_quantile, wilson
+
+special = pytest.importorskip("scipy.special", reason="scipy comes with scikit-learn")
+
+
+@given(samples=st.integers(1, 100_000), share=st.floats(0, 1))
+def test_clopper_pearson_is_the_beta_quantile(samples: int, share: float) -> None:
+    hits = round(share * samples)
+    low, high = clopper_pearson(hits, samples)
+    misses = samples - hits
+    assert low == pytest.approx(special.betaincinv(hits, misses + 1, 0.025) if hits else 0.0, abs=1e-9)
+    assert high == pytest.approx(special.betaincinv(hits + 1, misses, 0.975) if misses else 1.0, abs=1e-9)
+
+
+@given(a=st.floats(0.5, 1e4), b=st.floats(0.5, 1e4), x=st.floats(0, 1))
+def test_the_beta_function_is_exact(a: float, b: float, x: float) -> None:
+    assert regularised_beta(a, b, x) == pytest.approx(special.betainc(a, b, x), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "samples"), [(0.99, 200), (0.9, 30), (0.5, 12)])
+def test_clopper_pearson_covers_at_least_95_percent(share: float, samples: int) -> None:
+    drawn = np.random.default_rng(0).binomial(samples, share, size=4000)
+    intervals = {hits: clopper_pearson(hits, samples) for hits in set(drawn.tolist())}
+    covered = np.mean([intervals[hits][0] <= share <= intervals[hits][1] for hits in drawn.tolist()])
+    assert covered >= 0.945
+
+
+def test_nothing_is_known_without_samples() -> None:
+    assert clopper_pearson(0, 0) == (0.0, 1.0)
+    assert paired_drop(0, 0, 0, 0) == (-1.0, 1.0)
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        clopper_pearson(4, 3)
+
+
+def test_all_agree_needs_122_samples_to_show_97_percent() -> None:
+    assert clopper_pearson(121, 121)[0] < 0.97 < clopper_pearson(122, 122)[0]
+
+
+def test_wilson_matches_the_published_example() -> None:
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe, Statistics in Medicine 17, 1998
+
+
+def test_paired_drop_matches_the_published_example() -> None:
+    low, high = paired_drop(14, 5, 0, 22)  # Altman et al., "Statistics with Confidence", 2nd edition, chapter 6
+    assert (round(low, 3), round(high, 3)) == (0.011, 0.226)
+
+
+@pytest.mark.parametrize("shares", [(0.85, 0.03, 0.02, 0.10), (0.95, 0.02, 0.0, 0.03), (0.4, 0.2, 0.1, 0.3)])
+def test_paired_drop_covers_about_95_percent(shares: tuple[float, ...]) -> None:
+    tables = np.random.default_rng(0).multinomial(300, shares, size=2000)
+    truth = shares[1] - shares[2]
+    covered = np.mean([low <= truth <= high for low, high in (paired_drop(*row) for row in tables.tolist())])
+    assert 0.93 <= covered <= 0.99
+
+
+@given(st.lists(st.integers(0, 200), min_size=4, max_size=4).filter(any))
+def test_paired_drop_holds_the_drop_and_turns_with_the_roles(table: list[int]) -> None:
+    both, first, second, neither = table
+    low, high = paired_drop(both, first, second, neither)
+    assert -1 <= low <= (first - second) / sum(table) <= high <= 1
+    assert paired_drop(both, second, first, neither) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (7, 2.3646), (30, 2.0423)])
+def test_student_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
+    assert student_quantile(0.975, freedom) == pytest.approx(quantile, abs=1e-4)

@@ -1,0 +1,205 @@
+"""Realistic results, with the figures of a small convolutional network on 8x8 digits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from edgekit.results import (
+    Accuracy,
+    ArtifactResult,
+    BenchResult,
+    BenchRow,
+    CheckResult,
+    CheckRow,
+    ExportResult,
+    Latency,
+    OutputParity,
+    Parity,
+    Pays,
+    Recommendation,
+    RunResult,
+    SourceSummary,
+)
+from edgekit.types import Attempt, Effective, Evidence, Reading, Signature, TensorSpec, Verdict
+
+REAL = Evidence("real", 297, ("image=1x8x8x1", "image=3x8x8x1"))
+SLOW = "INT8 is slower than its FP32 parent on this machine."
+WEAK = "The upper bound of the drop in accuracy is 0.9 %, above the 0.5 % that was allowed: 297 samples are too few."
+HOSTILE = "<script>alert('x')</script> | & \"quoted\""
+
+SOURCE = SourceSummary(
+    path="models/digits.keras",
+    sha256="5f" * 32,
+    kind="keras",
+    backend="jax",
+    framework="keras 3.15.1",
+    signature=Signature(
+        (TensorSpec("image", (None, 8, 8, 1), "float32"),), (TensorSpec("scores", (None, 10), "float32"),)
+    ),
+    parameters=25_482,
+)
+
+ENVIRONMENT = {
+    "cpu": "AMD EPYC 9B14, 2 of 2 CPUs",
+    "features": "avx2 fma avx512_vnni avx512_bf16",
+    "governor": "not readable",
+    "system": "Debian GNU/Linux 12 (bookworm), Linux 6.1.0",
+    "versions": "onnxruntime 1.31.1, openvino 2026.4.1, ai-edge-litert 2.3.0",
+}
+
+
+def parity(
+    sqnr_db: float | None, agreement: float, verdict: Verdict = "verified", reasons: tuple[str, ...] = ()
+) -> Parity:
+    exact = sqnr_db is None or sqnr_db > 80
+    output = OutputParity(
+        name="scores",
+        max_abs=0.0 if sqnr_db is None else 10 ** (-sqnr_db / 20),
+        max_rel=1e-4,
+        sqnr_db=sqnr_db,
+        worst_sqnr_db=sqnr_db,
+        cosine=1.0,
+        top1_agreement=agreement,
+        top1_ci95=(agreement - 0.01, 1.0),
+        tolerance=2e-4 if exact else None,
+        noise_floor=1e-7,
+    )
+    return Parity(verdict, reasons, (output,), REAL)
+
+
+def artifact(target: str, precision: str, size: int, sqnr_db: float | None, agreement: float) -> ArtifactResult:
+    sha = sha256(f"{target} {precision}".encode()).hexdigest()
+    suffix = {"onnx": "onnx", "openvino": "xml", "tflite": "tflite"}[target]
+    route = {"onnx": "keras@torch>onnx", "openvino": "keras@openvino>openvino", "tflite": "keras@jax>stablehlo>tflite"}
+    accuracy = Accuracy("accuracy", 0.9764, 0.9798, 0.0034, (-0.004, 0.009), 297) if precision == "int8" else None
+    attempts = (Attempt(route[target], "accepted", "", 7.4),)
+    if target == "openvino" and precision == "fp32":
+        refused = "output scores differs from the source by 0.98, 4,900 times its tolerance"
+        attempts = (Attempt("keras@torch>onnx>openvino", "rejected", refused, 14.2), *attempts)
+    return ArtifactResult(
+        target=target,
+        precision=precision,
+        path=f"artifacts/{target}-{precision}-{sha[:8]}/model.{suffix}",
+        size_bytes=size,
+        sha256=sha,
+        route=route[target],
+        verdict="weak" if accuracy else "verified",
+        reasons=(WEAK,) if accuracy else (),
+        parity=parity(sqnr_db, agreement),
+        accuracy=accuracy,
+        attempts=attempts if precision == "fp32" else (),
+    )
+
+
+def failed_artifact() -> ArtifactResult:
+    reason = f"the converter refused operator Gelu {HOSTILE}"
+    attempts = (
+        Attempt("keras@jax>onnx", "failed", reason, 3.1),
+        Attempt("keras@torch>onnx", "crashed", "signal SIGSEGV", 9.0),
+    )
+    return ArtifactResult(
+        "onnx", "fp16", None, None, None, None, "error", ("no route was accepted",), None, None, attempts
+    )
+
+
+def timing(made: ArtifactResult, p50: float, pays: tuple[Pays, ...] = (), verdict: Verdict = "verified") -> BenchRow:
+    return BenchRow(
+        artifact=f"edgekit-out/digits/{made.path}",
+        target=made.target,
+        precision=made.precision,
+        runtime={"onnx": "onnxruntime"}.get(made.target, made.target),
+        device="local",
+        threads=1,
+        batch=1,
+        scenario="latency",
+        latency_ms=Latency(p50, p50 * 1.12, p50 * 1.4, p50 * 0.93, p50 * 1.03, (p50 * 0.985, p50 * 1.02)),
+        throughput_per_s=1000 / p50,
+        load_ms=31.0,
+        first_ms=p50 * 3,
+        peak_rss_mb=48.2,
+        size_bytes=made.size_bytes or 0,
+        openings=8,
+        samples=12_480,
+        opening_p50_ms=(p50,) * 8,
+        verdict=verdict,
+        reasons=() if verdict == "verified" else ("Other programs used 34 % of a core while this was timed.",),
+        effective=Effective(
+            Reading("f32" if made.precision == "fp32" else "i8+f32", "engine"), Reading("CPU", "engine")
+        ),
+        environment=ENVIRONMENT,
+        measured_at="2026-03-01T12:30:45+00:00",
+        pays=pays,
+    )
+
+
+def run_result() -> RunResult:
+    rows = (
+        artifact("onnx", "fp32", 104_212, 131.2, 1.0),
+        artifact("onnx", "int8", 38_800, 33.1, 0.9966),
+        artifact("openvino", "fp32", 118_003, None, 1.0),
+        artifact("openvino", "int8", 51_200, 34.8, 0.9966),
+        artifact("tflite", "fp32", 103_900, 128.7, 1.0),
+        artifact("tflite", "int8", 34_500, 31.9, 0.9933),
+    )
+    pays = {
+        1: Pays("local", "not shown", 1.01, (0.97, 1.05), None),
+        3: Pays("local", "yes", 1.62, (1.57, 1.68), None),
+        5: Pays("local", "no", 0.71, (0.69, 0.74), "The model is so small that the cost of a call dominates."),
+    }
+    p50 = (0.0421, 0.0417, 0.0683, 0.0422, 0.0215, 0.0303)
+    latency = tuple(
+        timing(row, p50[index], (pays[index],) if index in pays else (), "weak" if index == 4 else "verified")
+        for index, row in enumerate(rows)
+    )
+    rows = tuple(replace(row, pays=(pays[index],)) if index in pays else row for index, row in enumerate(rows))
+    return RunResult(
+        ok=True,
+        verdict="weak",
+        evidence=REAL,
+        kit="edgekit-out/digits",
+        source=SOURCE,
+        artifacts=rows,
+        checks=tuple(check_row(row) for row in rows),
+        latency=latency,
+        recommendation=Recommendation(
+            "tflite fp32",
+            rows[4].path,
+            "It is the fastest verified artifact here: 0.0215 ms, 1.4 times as fast as the next.",
+        ),
+        key="00" * 32,
+        measured_at="2026-03-01T12:31:00+00:00",
+        cached=False,
+        report="edgekit-out/digits/report.html",
+        warnings=("onnx: batch is free; tflite: batch fixed to 1.",),
+    )
+
+
+def check_row(made: ArtifactResult) -> CheckRow:
+    assert made.parity is not None
+    return CheckRow(
+        artifact=f"edgekit-out/digits/{made.path}",
+        target=made.target,
+        precision=made.precision,
+        runtime={"onnx": "onnxruntime"}.get(made.target, made.target),
+        device="local",
+        verdict=made.verdict,
+        reasons=made.reasons,
+        outputs=made.parity.outputs,
+        effective=None,
+        culprit=None,
+        accuracy=made.accuracy,
+    )
+
+
+def export_result() -> ExportResult:
+    made = (*(row for row in run_result().artifacts if row.precision == "fp32"), failed_artifact())
+    return ExportResult(False, "error", REAL, "edgekit-out/digits", SOURCE, made)
+
+
+def check_result() -> CheckResult:
+    return CheckResult(True, "weak", REAL, "edgekit-out/digits", "golden samples", run_result().checks)
+
+
+def bench_result() -> BenchResult:
+    return BenchResult(True, "weak", REAL, "edgekit-out/digits", run_result().latency)
