@@ -115,6 +115,7 @@ class Kit:
         Raises:
             UsageError: the folder holds another source's kit, or files that are no kit.
         """
+        check_writable(folder)
         empty = Manifest(SCHEMA, edgekit.__version__, 1, source, None, (), ())
         if not (folder / MANIFEST).exists():
             if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -287,6 +288,23 @@ def digest_of(files: Sequence[Blob]) -> str:
     return sha256("".join(f"{blob.name}:{blob.sha256}\n" for blob in files).encode()).hexdigest()
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot hold a kit, before any work is done for it.
+
+    Raises:
+        UsageError: a file stands there, or nothing may be created there.
+    """
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return
+    raise UsageError(
+        "no-permission",
+        f"{folder} cannot be written: {existing} is {'read-only' if existing.is_dir() else 'a file'}.",
+        received=str(folder),
+        hint="Choose another folder with -o.",
+    )
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what the file system refuses into an error that says what to do.
@@ -301,7 +319,7 @@ def writing(path: Path) -> Iterator[None]:
             raise UsageError(
                 "no-space", f"there is no space left for {path}.", hint="Free some space, or choose another folder with -o."
             ) from err
-        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
             raise UsageError(
                 "no-permission", f"{path} cannot be written: {err.strerror}.", hint="Choose another folder with -o."
             ) from err

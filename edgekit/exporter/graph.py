@@ -152,7 +152,12 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
     hops = tuple(HOPS)
     starts = {hop.source for hop in hops if hop.source.partition("@")[0] == kind}
     if backend != "auto":
-        starts &= {f"{kind}@{backend}"}
+        if f"{kind}@{backend}" not in starts:
+            known = ", ".join(sorted(start.partition("@")[2] for start in starts))
+            raise UsageError(
+                "unknown-backend", f"no route starts on the backend {backend!r}.", received=backend, hint=f"Choose one of: auto, {known}."
+            )
+        starts = {f"{kind}@{backend}"}
     found = sorted(
         (path for start in starts for path in _paths(hops, start, target)), key=lambda path: (path.cost, path.name)
     )

@@ -72,18 +72,19 @@ def _tflite(path: str, signature: Signature, graph: Graph) -> str:
         engine = f"run = interpreter.get_signature_runner({graph.signature_key!r})"
         call = "    results = run(**arrays)\n"
     else:
-        engine = f"outputs = {_names(signature.outputs)}\n{_TENSORS}"
+        engine = _TENSORS
         call = _CALL_TENSORS
     return f"""import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 interpreter = Interpreter({path!r})
+outputs = {_names(signature.outputs)}
 {engine}
 {prelude}
 
 def predict(arrays):
 {_doc(signature)}
-{before}{call}{after}    return results
+{before}{call}{after}    return {{name: results[name] for name in outputs}}
 """
 
 

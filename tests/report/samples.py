@@ -73,7 +73,7 @@ def artifact(target: str, precision: str, size: int, sqnr_db: float | None, agre
     suffix = {"onnx": "onnx", "openvino": "xml", "tflite": "tflite"}[target]
     route = {"onnx": "keras@torch>onnx", "openvino": "keras@openvino>openvino", "tflite": "keras@jax>stablehlo>tflite"}
     accuracy = Accuracy("accuracy", 0.9764, 0.9798, 0.0034, (-0.004, 0.009), 297) if precision == "int8" else None
-    attempts = (Attempt(route[target], "accepted", "", 7.4),)
+    attempts: tuple[Attempt, ...] = (Attempt(route[target], "accepted", "", 7.4),)
     if target == "openvino" and precision == "fp32":
         refused = "output scores differs from the source by 0.98, 4,900 times its tolerance"
         attempts = (Attempt("keras@torch>onnx>openvino", "rejected", refused, 14.2), *attempts)
@@ -134,7 +134,7 @@ def timing(made: ArtifactResult, p50: float, pays: tuple[Pays, ...] = (), verdic
 
 
 def run_result() -> RunResult:
-    rows = (
+    rows: tuple[ArtifactResult, ...] = (
         artifact("onnx", "fp32", 104_212, 131.2, 1.0),
         artifact("onnx", "int8", 38_800, 33.1, 0.9966),
         artifact("openvino", "fp32", 118_003, None, 1.0),

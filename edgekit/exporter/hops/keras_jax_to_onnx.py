@@ -42,7 +42,7 @@ def convert(request: HopRequest) -> Path:
                 input_names=[spec.name for spec in inputs],
                 output_names=[spec.name for spec in request.signature.outputs],
             )
-        except jax.export.shape_poly.InconclusiveDimensionOperation as err:
+        except jax.errors.InconclusiveDimensionOperation as err:
             raise free_size(next(spec for spec in inputs if None in spec.shape[1:])) from err
     to_channels_first(model.graph)
     return save(model, request.folder)

@@ -1,0 +1,59 @@
+"""How several results become one line per artifact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgekit.report.collect import commands, reasons_by_text, summarise
+from tests.report import samples
+
+
+def test_one_line_per_artifact() -> None:
+    (summary,) = summarise([samples.export_result(), samples.run_result()])
+    assert [line.name for line in summary.lines][:4] == ["onnx fp32", "openvino fp32", "tflite fp32", "onnx fp16"]
+    line = next(line for line in summary.lines if line.name == "openvino int8")
+    assert (len(line.checks), len(line.timings)) == (1, 1)
+    assert line.pays[0].answer == "yes"
+
+
+def test_later_results_replace_earlier_ones() -> None:
+    older, newer = samples.bench_result(), samples.bench_result()
+    newer = replace(newer, results=tuple(replace(row, load_ms=99.0) for row in newer.results))
+    (summary,) = summarise([older, newer])
+    assert [row.load_ms for row in summary.timings] == [99.0] * len(older.results)
+
+
+def test_timings_of_a_replaced_artifact_are_left_out() -> None:
+    run = samples.run_result()
+    remade = tuple(replace(row, path=f"artifacts/other-{row.name}/model") for row in run.artifacts)
+    (summary,) = summarise([samples.bench_result(), replace(run, artifacts=remade, latency=(), checks=())])
+    assert summary.timings == ()
+    assert any("older" in note for note in summary.notes)
+
+
+def test_two_kits_are_two_summaries() -> None:
+    other = replace(samples.check_result(), kit="elsewhere")
+    assert [summary.kit for summary in summarise([samples.run_result(), other])] == ["edgekit-out/digits", "elsewhere"]
+
+
+def test_a_noisy_timing_is_no_doubt_about_correctness() -> None:
+    (summary,) = summarise([samples.run_result()])
+    line = next(line for line in summary.lines if line.name == "tflite fp32")
+    assert line.timing is not None
+    assert (line.verdict, line.timing.verdict) == ("verified", "weak")
+
+
+def test_every_reason_stands_once() -> None:
+    (summary,) = summarise([samples.export_result(), samples.run_result(), samples.check_result()])
+    reasons = reasons_by_text(summary.lines)
+    assert reasons[samples.WEAK] == ("onnx int8", "openvino int8", "tflite int8")
+
+
+def test_commands_name_the_accepted_routes() -> None:
+    (summary,) = summarise([samples.run_result()])
+    listed = commands(summary)
+    assert (
+        "edgekit export models/digits.keras --target tflite --route 'keras@jax>stablehlo>tflite' -o edgekit-out/digits"
+        in listed
+    )
+    assert "edgekit quantize edgekit-out/digits --target onnx --precision int8 --data DATA" in listed
