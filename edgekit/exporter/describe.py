@@ -1,37 +1,52 @@
-"""Jobs on the source itself: what it is, and what it computes."""
+"""Describes a source by running it: signature, reference outputs, and how far its own arithmetic can be trusted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Optional
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Dict, Optional, Tuple
 
 import numpy as np
 
 from edgekit.errors import ModelError
-from edgekit.exporter.keras_ import KerasModel, KerasSession, load, pinned
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.base import Arrays
 from edgekit.runtimes.jobs import load_arrays, run_samples, save_arrays
 from edgekit.types import Blob, Signature, TensorSpec
 
-#: Lengths tried for a free dimension other than the batch, in order.
-FREE_LENGTHS = (32, 64, 16, 8)
+if TYPE_CHECKING:
+    from edgekit.exporter.keras_ import KerasModel, KerasSession
 
-#: Samples that the source runs at once.
+#: Samples per inference; a fixed batch of the model goes first.
 BATCH = 32
+
+#: Lengths tried for free dimensions besides the batch, until the model runs.
+SIZES = (32, 64, 16, 8)
+
+#: Scales of generated numbers, until every output varies: standardised features, then pixels for a model that divides.
+SCALES = (1.0, 64.0)
+
+#: An output varies when its deviation over samples is at least this share of its largest value.
+VARIES = 1e-4
+
+#: Most different token ids for an integer input that no embedding limits.
+DEFAULT_IDS = 2
 
 
 @dataclass(frozen=True)
 class Description:
-    """A source, loaded and looked at.
+    """A source and its reference run.
 
     Attributes:
-        signature: with the sizes asked for.
+        signature: inputs and outputs, pinned sizes applied.
         framework: what wrote the file, such as ``keras 3.15.1``.
-        backend: that it was loaded on.
-        parameters: count of trained numbers.
-        layers: count of layers, nested ones too.
+        backend: the Keras backend that ran it.
+        parameters: trained numbers, statistics of normalisation included.
+        layers: how many, those inside other layers too.
+        inputs, outputs: one ``.npy`` per name, samples first.
+        noise_floor: largest change of each output when every input moves by one unit in the last place.
+        deviation: of each output over the samples, root mean square over its elements.
+        reacts: whether any output changes when this input is exchanged between samples.
     """
 
     signature: Signature
@@ -39,150 +54,192 @@ class Description:
     backend: str
     parameters: int
     layers: int
+    inputs: Dict[str, Blob]
+    outputs: Dict[str, Blob]
+    noise_floor: Dict[str, float]
+    deviation: Dict[str, float]
+    reacts: Dict[str, bool]
 
 
 @dataclass(frozen=True)
 class DescribeJob(Job[Description]):
-    """Load a source and read its signature.
+    """Load a ``.keras`` file, read its signature and run it.
 
     Attributes:
         model: the file.
-        pins: shapes by input name.
+        inputs: one ``.npy`` per input name, samples first; empty to generate them.
+        samples: how many to generate.
+        seed: of the generator.
+        pins: shapes of inputs whose free dimensions are to be fixed, by name.
     """
 
     model: Blob
-    pins: dict[str, tuple[Optional[int], ...]]
+    inputs: Dict[str, Blob] = field(default_factory=dict)
+    samples: int = 32
+    seed: int = 0
+    pins: Dict[str, Tuple[Optional[int], ...]] = field(default_factory=dict)
 
     def run(self, work: Workspace) -> Description:
         import keras
 
-        work.progress(Progress("load"))
+        from edgekit.exporter.keras_ import KerasSession, load, pinned
+
+        work.progress(Progress("load the model"))
         loaded = load(work.path(self.model))
-        signature = pinned(loaded, self.pins)
-        return Description(signature, loaded.framework, keras.backend.backend(), loaded.parameters, len(loaded.layers))
+        loaded = replace(loaded, signature=pinned(loaded, self.pins))
+        session = KerasSession(loaded)
+        work.progress(Progress("run the model"))
+        if self.inputs:
+            inputs = load_arrays(work, self.inputs)
+            outputs = _run(session, inputs)
+        else:
+            inputs, outputs = _generated(session, loaded, self.samples, np.random.default_rng(self.seed))
+        work.progress(Progress("measure its noise"))
+        noise = _noise_floor(session, inputs, outputs, np.random.default_rng(self.seed))
+        return Description(
+            signature=loaded.signature,
+            framework=loaded.framework,
+            backend=keras.backend.backend(),
+            parameters=loaded.parameters,
+            layers=len(loaded.layers),
+            inputs=self.inputs or save_arrays(work, "input", inputs),
+            outputs=save_arrays(work, "output", outputs),
+            noise_floor=noise,
+            deviation={name: _deviation(array) for name, array in outputs.items()},
+            reacts={name: _reacts(session, inputs, outputs, noise, name) for name in inputs},
+        )
 
 
-@dataclass(frozen=True)
-class ReferenceResult:
-    """What a source computes.
+def generate(
+    signature: Signature, samples: int, ids: Mapping[str, int], size: int, scale: float, rng: np.random.Generator
+) -> Arrays:
+    """Inputs from a signature alone.
 
-    Attributes:
-        inputs: the inputs that were generated; empty where they were given.
-        outputs: one ``.npy`` per output name, samples first.
-        noise_floor: per output, the largest change when every input moves by one ulp in a random direction.
-        reacts: per input, whether any output changes when that input alone goes to another sample.
+    Args:
+        signature: of the source.
+        samples: length of the first axis.
+        ids: number of different values per integer input (and per float input that holds token ids).
+        size: length of free dimensions besides the batch.
+        scale: of the normal distribution.
+        rng: where the numbers come from.
+
+    Returns:
+        One array per input: normal numbers, or uniform integers from zero.
     """
-
-    inputs: dict[str, Blob]
-    outputs: dict[str, Blob]
-    noise_floor: dict[str, float]
-    reacts: dict[str, bool]
-
-
-@dataclass(frozen=True)
-class ReferenceJob(Job[ReferenceResult]):
-    """Run a source on samples.
-
-    Attributes:
-        model: the file.
-        pins: shapes by input name.
-        inputs: one ``.npy`` per input name, samples first; empty to generate them.
-        samples: how many to generate.
-        seed: of what is drawn.
-    """
-
-    model: Blob
-    pins: dict[str, tuple[Optional[int], ...]]
-    inputs: dict[str, Blob]
-    samples: int
-    seed: int
-
-    def run(self, work: Workspace) -> ReferenceResult:
-        work.progress(Progress("load"))
-        loaded = load(work.path(self.model))
-        signature = pinned(loaded, self.pins)
-        generator = np.random.default_rng(self.seed)
-        with KerasSession(loaded) as session:
-            work.progress(Progress("run"))
-            if self.inputs:
-                inputs = load_arrays(work, self.inputs)
-                outputs = run_samples(session, inputs, BATCH)
-            else:
-                inputs, outputs = _generated(loaded, signature, session, self.samples, generator)
-            probed = {name: np.array(array[:BATCH]) for name, array in inputs.items()}
-            expected = {name: array[: len(next(iter(probed.values())))] for name, array in outputs.items()}
-            work.progress(Progress("measure its noise floor"))
-            moved = session.run({name: _one_ulp(array, generator) for name, array in probed.items()})
-            return ReferenceResult(
-                inputs={} if self.inputs else save_arrays(work, "in", inputs),
-                outputs=save_arrays(work, "out", outputs),
-                noise_floor={name: _distance(expected[name], moved[name]) for name in expected},
-                reacts={name: _reacts(session, probed, expected, name) for name in probed},
-            )
+    arrays = {}
+    for spec in signature.inputs:
+        shape = (samples, *(size if length is None else length for length in spec.shape[1:]))
+        if spec.name in ids or np.dtype(spec.dtype).kind != "f":
+            values: np.ndarray = rng.integers(0, ids.get(spec.name, DEFAULT_IDS), shape)
+        else:
+            values = rng.standard_normal(shape) * scale
+        arrays[spec.name] = values.astype(spec.dtype)
+    return arrays
 
 
 def _generated(
-    loaded: KerasModel, signature: Signature, session: KerasSession, samples: int, generator: np.random.Generator
+    session: KerasSession, loaded: KerasModel, samples: int, rng: np.random.Generator
 ) -> tuple[Arrays, Arrays]:
-    """Inputs that fit the signature, at the first size that the source accepts, and its outputs on them."""
-    limit = _smallest_vocabulary(loaded)
-    problem: Exception | None = None
-    for sized in _sizes(signature):
-        inputs = {spec.name: _draw(spec, samples, limit, generator) for spec in sized.inputs}
+    """Inputs on which every output varies, where a scale of `SCALES` gives that, and the outputs."""
+    ids = _ids(loaded)
+    size = _working_size(session, ids, rng)
+    runs = []
+    for scale in SCALES:
+        inputs = generate(loaded.signature, samples, ids, size, scale, rng)
+        outputs = _run(session, inputs)
+        if all(_varies(array) for array in outputs.values()):
+            return inputs, outputs
+        runs.append((inputs, outputs))
+    return runs[0]
+
+
+def _working_size(session: KerasSession, ids: Mapping[str, int], rng: np.random.Generator) -> int:
+    """The first of `SIZES` that the model runs with."""
+    free = [spec for spec in session.signature.inputs if None in spec.shape[1:]]
+    if not free:
+        return SIZES[0]
+    for size in SIZES:
+        inputs = generate(session.signature, session.signature.batch or 1, ids, size, 1.0, rng)
         try:
-            return inputs, run_samples(session, inputs, sized.batch or BATCH)
-        except Exception as err:  # a size that this model cannot take; the next one may fit
-            problem = err
-    raise ModelError(
-        "no-inputs",
-        f"the model takes none of the inputs that were generated for it: {problem}",
-        received=", ".join(map(str, signature.inputs)),
-        hint="Give real samples with --data, or sizes with --input.",
-    ) from problem
+            session.run(inputs)
+        except ModelError as err:
+            refusal = err
+        else:
+            return size
+    raise _unknown_size(free[0], refusal) from refusal
 
 
-def _sizes(signature: Signature) -> Iterator[Signature]:
-    """The signature with its free dimensions set, the batch aside."""
-    free = any(length is None for spec in signature.inputs for length in spec.shape[1:])
-    for length in FREE_LENGTHS if free else (0,):
-        yield replace(signature, inputs=tuple(_filled(spec, length) for spec in signature.inputs))
+def _unknown_size(spec: TensorSpec, cause: Exception) -> ModelError:
+    shape = "x".join("?" if length is None or axis == 0 else str(length) for axis, length in enumerate(spec.shape))
+    return ModelError(
+        "unknown-size",
+        f"the model runs with none of the sizes {', '.join(map(str, SIZES))} for input {spec.name}: "
+        f"{str(cause).splitlines()[0] if str(cause) else type(cause).__name__}",
+        received=str(spec),
+        hint=f"Give samples with --data, or a size with --input {spec.name}={shape}.",
+    )
 
 
-def _filled(spec: TensorSpec, length: int) -> TensorSpec:
-    return replace(spec, shape=(spec.shape[0], *(length if free is None else free for free in spec.shape[1:])))
+def _ids(loaded: KerasModel) -> dict[str, int]:
+    """Different values that inputs with token ids may have: the smallest embedding's.
 
-
-def _draw(spec: TensorSpec, samples: int, limit: int, generator: np.random.Generator) -> np.ndarray:
-    """Standard normal numbers, or integers that an embedding accepts."""
-    shape = [samples, *(length or 1 for length in spec.shape[1:])]
-    if np.dtype(spec.dtype).kind == "f":
-        return generator.standard_normal(shape).astype(spec.dtype)
-    return generator.integers(0, 2 if spec.dtype == "bool" else limit, shape).astype(spec.dtype)
-
-
-def _smallest_vocabulary(loaded: KerasModel) -> int:
+    Counts every integer input, and a float input that an embedding takes directly (Keras' default dtype).
+    """
     import keras
 
-    sizes = [layer.input_dim for layer in loaded.layers if isinstance(layer, keras.layers.Embedding)]
-    return min(sizes, default=2)
+    embeddings = [layer for layer in loaded.layers if isinstance(layer, keras.layers.Embedding)]
+    if not embeddings:
+        return {}
+    smallest = min(layer.input_dim for layer in embeddings)
+    fed = {id(tensor) for layer in embeddings for node in layer._inbound_nodes for tensor in node.input_tensors}
+    return {
+        spec.name: smallest
+        for spec, tensor in zip(loaded.signature.inputs, loaded.model.inputs, strict=True)
+        if np.dtype(spec.dtype).kind in "iu" or id(tensor) in fed
+    }
 
 
-def _one_ulp(array: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    if array.dtype.kind != "f":
-        return array
-    direction = np.where(generator.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype)
-    moved: np.ndarray = np.nextafter(array, direction)
-    return moved
+def _run(session: KerasSession, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    return run_samples(session, inputs, session.signature.batch or BATCH)
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest absolute difference; NaN in the same place is none."""
-    apart = np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64))
-    return float(np.nanmax(apart, initial=0.0))
+def _noise_floor(
+    session: KerasSession, inputs: Mapping[str, np.ndarray], outputs: Arrays, rng: np.random.Generator
+) -> dict[str, float]:
+    """Largest difference per output when every floating input moves by one unit in the last place, up or down."""
+    moved = {
+        name: np.nextafter(array, np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype))
+        if array.dtype.kind == "f"
+        else array
+        for name, array in inputs.items()
+    }
+    return _differences(outputs, _run(session, moved))
 
 
-def _reacts(session: KerasSession, inputs: Mapping[str, Any], outputs: Arrays, name: str) -> bool:
+def _reacts(
+    session: KerasSession, inputs: Mapping[str, np.ndarray], outputs: Arrays, noise: Mapping[str, float], name: str
+) -> bool:
+    """Whether giving each sample the next one's value of one input changes any output beyond its noise."""
     rolled = {**inputs, name: np.roll(inputs[name], 1, axis=0)}
-    if np.array_equal(rolled[name], inputs[name]):
-        return False
-    return any(not np.array_equal(outputs[key], array) for key, array in session.run(rolled).items())
+    return any(change > noise[output] for output, change in _differences(outputs, _run(session, rolled)).items())
+
+
+def _differences(left: Arrays, right: Arrays) -> dict[str, float]:
+    """Largest absolute difference per output, over elements that are finite in both."""
+    found = {}
+    for name, array in left.items():
+        gap = np.abs(array.astype(np.float64) - right[name].astype(np.float64))
+        found[name] = float(gap[np.isfinite(gap)].max(initial=0.0))
+    return found
+
+
+def _deviation(array: np.ndarray) -> float:
+    """Root mean square over elements of the standard deviation over samples; elements that are finite throughout."""
+    values = array.astype(np.float64).reshape(len(array), -1)
+    values = values[:, np.isfinite(values).all(axis=0)]
+    return float(np.sqrt(values.var(axis=0).mean())) if values.size else 0.0
+
+
+def _varies(array: np.ndarray) -> bool:
+    values = np.abs(array.astype(np.float64))
+    return _deviation(array) > VARIES * float(values[np.isfinite(values)].max(initial=0.0))

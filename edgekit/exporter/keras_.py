@@ -70,26 +70,25 @@ class KerasModel:
 
         return function
 
-    def unroll(self, most_steps: int) -> None:
-        """Write recurrent layers out step by step, for converters that know no loops.
+    def unroll(self, most_steps: int) -> tuple[str, ...]:
+        """Write recurrent layers out step by step.
 
-        Raises:
-            ModelError: a layer has a free number of steps, or more than ``most_steps``.
+        Args:
+            most_steps: layers with more time steps, or a free number of them, stay loops.
+
+        Returns:
+            Names of the layers that stay loops.
         """
         import keras
 
+        loops = []
         for layer in self.layers:
-            if not isinstance(layer, keras.layers.RNN):
-                continue
-            steps = _steps(layer)
-            if steps is None or steps > most_steps:
-                raise ModelError(
-                    "too-many-steps",
-                    f"this converter writes recurrent layers out step by step, at most {most_steps} steps.",
-                    received=f"layer {layer.name} with {'a free number of' if steps is None else steps} steps",
-                    hint="Choose another --route, or fix the number of steps with --input.",
-                )
-            layer.unroll = True
+            if isinstance(layer, keras.layers.RNN):
+                steps = layer.get_build_config()["input_shape"][1]  # (batch, steps, features)
+                layer.unroll = steps is not None and steps <= most_steps
+                if not layer.unroll:
+                    loops.append(str(layer.name))
+        return tuple(loops)
 
     def simplify(self) -> None:
         """Make normalisation with fixed statistics one scale and one offset, which converters fold into weights."""
@@ -230,11 +229,11 @@ class KerasSession(Session):
 
 
 def _without_gradients(backend: str) -> Any:
-    if backend == "torch":
-        import torch
-
-        return torch.no_grad()
+    if backend != "torch":
         return nullcontext()
+    import torch
+
+    return torch.no_grad()
 
 
 @contextmanager
@@ -395,9 +394,3 @@ def _affine(layer: Any) -> Callable[..., Any]:
         return inputs * factor + term
 
     return call
-
-
-def _steps(layer: Any) -> int | None:
-    """Time steps of a recurrent layer, from the shape it was built for: ``(batch, steps, features)``."""
-    shape = layer.get_build_config()["input_shape"]
-    return None if shape[1] is None else int(shape[1])

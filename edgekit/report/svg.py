@@ -92,8 +92,8 @@ def _chart(
     )
     caption = f'<text class="axis" x="{_LABEL}" y="{height + 36}">{escape(axis)}</text>'
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height + 44}" role="img" aria-label="{escape(title)}">'
-        f"{grid}{''.join(body)}{caption}</svg>"
+        f'<div class="scroll"><svg viewBox="0 0 {WIDTH} {height + 44}" role="img" aria-label="{escape(title)}">'
+        f"{grid}{''.join(body)}{caption}</svg></div>"
     )
 
 

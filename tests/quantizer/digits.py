@@ -97,8 +97,7 @@ def _trained() -> dict[str, np.ndarray]:
         logs = jax.nn.log_softmax(_forward(weights, x))
         return -jnp.take_along_axis(logs, y[:, None], axis=1).mean()
 
-    @jax.jit
-    def step(weights: Any, first: Any, second: Any, count: Any, x: Any, y: Any) -> Any:
+    def one_step(weights: Any, first: Any, second: Any, count: Any, x: Any, y: Any) -> Any:
         slopes = jax.grad(loss)(weights, x, y)
         first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slopes)
         second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, slopes)
@@ -106,6 +105,7 @@ def _trained() -> dict[str, np.ndarray]:
         weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-8), weights, first, second)
         return weights, first, second
 
+    step = jax.jit(one_step)
     first = second = jax.tree.map(jnp.zeros_like, weights)
     for count in range(1, 301):
         picked = random.integers(0, TRAINING, 64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.errors import ModelError
 from edgekit.exporter.hops._shapes import traced
 from edgekit.exporter.keras_ import load
 
@@ -29,7 +30,14 @@ def convert(request: HopRequest) -> Path:
     ]
     loaded = load(request.model)
     loaded.simplify()
-    loaded.unroll(MOST_STEPS)
+    loops = loaded.unroll(MOST_STEPS)
+    if loops:
+        raise ModelError(
+            "too-many-steps",
+            f"this converter writes recurrent layers out step by step, at most {MOST_STEPS} fixed steps.",
+            received=f"layer {', '.join(loops)}",
+            hint="Fix the number of steps with --input, or choose another --route.",
+        )
     exported = jax.export.export(jax.jit(loaded.function()), platforms=["cpu"])(*arrays)
     path = request.folder / "model.mlir"
     path.write_bytes(exported.mlir_module_serialized)
