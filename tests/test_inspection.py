@@ -147,3 +147,31 @@ def test_the_host_stays_light(twin_onnx: Path) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ai_edge_quantizer")
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("dynamic_wi8_afp32", "int8-dynamic"),
+        ("weight_only_wi8_afp32", "int8-weights"),
+        ("weight_only_wi4_afp32", "int4-weights"),
+    ],
+)
+def test_precisions_of_tflite_weights(name: str, precision: str, twin_tflite: Path, tmp_path: Path) -> None:
+    from ai_edge_quantizer import quantizer, recipe
+
+    work = quantizer.Quantizer(str(twin_tflite))
+    work.load_quantization_recipe(getattr(recipe, name)())
+    path = tmp_path / "quantized.tflite"
+    work.quantize().export_model(str(path))
+    assert edgekit.inspect(path).precision == precision
+
+
+def test_half_precision_of_openvino(twin_openvino: Path, tmp_path: Path) -> None:
+    import openvino
+
+    path = tmp_path / "half.xml"
+    openvino.save_model(openvino.Core().read_model(twin_openvino), path, compress_to_fp16=True)
+    assert edgekit.inspect(path).precision == "fp16"

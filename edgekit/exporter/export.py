@@ -51,7 +51,12 @@ class ExportOptions:
         """
         targets = TARGETS if "all" in self.targets else tuple(dict.fromkeys(self.targets))
         if self.opset is not None and "onnx" not in targets:
-            raise UsageError("opset-without-onnx", "--opset is for the target onnx.", received=str(self.opset), hint="Add --target onnx.")
+            raise UsageError(
+                "opset-without-onnx",
+                "--opset is for the target onnx.",
+                received=str(self.opset),
+                hint="Add --target onnx.",
+            )
         return {target: routes(kind, target, backend=self.backend, route=self.route) for target in targets}
 
 

@@ -155,7 +155,10 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
         if f"{kind}@{backend}" not in starts:
             known = ", ".join(sorted(start.partition("@")[2] for start in starts))
             raise UsageError(
-                "unknown-backend", f"no route starts on the backend {backend!r}.", received=backend, hint=f"Choose one of: auto, {known}."
+                "unknown-backend",
+                f"no route starts on the backend {backend!r}.",
+                received=backend,
+                hint=f"Choose one of: auto, {known}.",
             )
         starts = {f"{kind}@{backend}"}
     found = sorted(

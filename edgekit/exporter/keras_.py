@@ -270,7 +270,9 @@ def _read(path: Path) -> tuple[Any, dict[str, Any]]:
         )
     if not zipfile.is_zipfile(path):
         what = "the .keras file is cut off" if head == _ZIP else "this is not a .keras file, which is a zip archive"
-        raise ModelError("not-a-keras-file", f"{what}.", received=path.name, hint="Save it again: model.save('model.keras').")
+        raise ModelError(
+            "not-a-keras-file", f"{what}.", received=path.name, hint="Save it again: model.save('model.keras')."
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             missing = {"config.json", "metadata.json"} - set(archive.namelist())
@@ -284,7 +286,10 @@ def _read(path: Path) -> tuple[Any, dict[str, Any]]:
             return json.loads(archive.read("config.json")), json.loads(archive.read("metadata.json"))
     except (zipfile.BadZipFile, ValueError) as err:
         raise ModelError(
-            "damaged-keras-file", f"the .keras file is damaged: {err}.", received=path.name, hint="Copy or save it again."
+            "damaged-keras-file",
+            f"the .keras file is damaged: {err}.",
+            received=path.name,
+            hint="Copy or save it again.",
         ) from err
 
 
@@ -379,7 +384,9 @@ def _affine(layer: Any) -> Callable[..., Any]:
     """``inputs * scale + offset`` for a batch normalisation at inference, as its ``call``."""
     import keras
 
-    mean, variance = (np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (layer.moving_mean, layer.moving_variance))
+    mean, variance = (
+        np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (layer.moving_mean, layer.moving_variance)
+    )
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
         scale = scale * keras.ops.convert_to_numpy(layer.gamma)

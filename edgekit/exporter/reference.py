@@ -8,8 +8,9 @@ from importlib import util
 from pathlib import Path
 
 from edgekit.errors import ModelError
-from edgekit.exporter.describe import DescribeJob, Description, ReferenceJob
+from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.observe import ObserveJob
 from edgekit.exporter.source import BACKENDS, Source, check_dtypes, open_source, parse_inputs, reference_backend
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
@@ -93,11 +94,11 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
     inputs = {} if samples is None else bench.blobs(samples.arrays)
     shapes = {name: spec.shape for name, spec in source.pins.items()}
     with bench.reporter.task(f"reference from {source.context.name}") as update:
-        job = ReferenceJob(source.model, shapes, inputs, GENERATED_SAMPLES, SEED)
+        job = ObserveJob(source.model, inputs, shapes, GENERATED_SAMPLES, SEED)
         found = bench.executor.run(job, source.context, update)
     return Reference(
         signature=source.signature,
-        inputs=inputs or found.inputs,
+        inputs=found.inputs,
         outputs={name: bench.executor.path(blob) for name, blob in found.outputs.items()},
         noise_floor=found.noise_floor,
         reacts=found.reacts,

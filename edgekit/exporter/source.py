@@ -43,7 +43,9 @@ def open_source(model: str | Path) -> Source:
     """
     path = Path(model)
     if not path.exists():
-        raise ModelError("no-model-file", "there is no such model file.", received=str(model), hint="Give the path of a .keras file.")
+        raise ModelError(
+            "no-model-file", "there is no such model file.", received=str(model), hint="Give the path of a .keras file."
+        )
     if path.is_dir() or path.suffix != ".keras":
         raise ModelError(
             "unknown-model-kind",
@@ -56,7 +58,10 @@ def open_source(model: str | Path) -> Source:
             members = set(archive.namelist())
     except zipfile.BadZipFile as err:
         raise ModelError(
-            "not-a-model", f"{path.name} is no .keras archive, or it is truncated.", received=f"{path.stat().st_size} bytes", hint="Save or copy the model again."
+            "not-a-model",
+            f"{path.name} is no .keras archive, or it is truncated.",
+            received=f"{path.stat().st_size} bytes",
+            hint="Save or copy the model again.",
         ) from err
     if not members >= _KERAS_MEMBERS:
         raise ModelError(
@@ -76,16 +81,27 @@ def reference_backend(asked: str) -> str:
         MissingError: Keras or the backend is not installed.
     """
     if asked not in ("auto", *BACKENDS):
-        raise UsageError("unknown-backend", f"there is no backend {asked!r}.", received=asked, hint=f"Choose one of: auto, {', '.join(BACKENDS)}.")
+        raise UsageError(
+            "unknown-backend",
+            f"there is no backend {asked!r}.",
+            received=asked,
+            hint=f"Choose one of: auto, {', '.join(BACKENDS)}.",
+        )
     if util.find_spec("keras") is None:
-        raise MissingError("missing-extra", "a .keras file needs Keras 3, which this environment does not have.", hint=f"Run: {install_command('keras')}")
+        raise MissingError(
+            "missing-extra",
+            "a .keras file needs Keras 3, which this environment does not have.",
+            hint=f"Run: {install_command('keras')}",
+        )
     candidates = BACKENDS if asked == "auto" else {asked: BACKENDS[asked]}
     for name, module in candidates.items():
         if util.find_spec(module) is not None:
             return name
     extra = "jax" if asked == "auto" else asked
     raise MissingError(
-        "missing-extra", f"Keras needs {'a backend' if asked == 'auto' else asked}, which this environment does not have.", hint=f"Run: {install_command(extra)}"
+        "missing-extra",
+        f"Keras needs {'a backend' if asked == 'auto' else asked}, which this environment does not have.",
+        hint=f"Run: {install_command(extra)}",
     )
 
 

@@ -35,7 +35,7 @@ class Inspection(Result):
         size_bytes: of all files.
         signature: inputs and outputs; quantized ones appear as the float32 that they stand for.
         quantization: stored dtype, scale and zero point of those that are quantized, by name.
-        parameters: count of weights; None where it cannot be read.
+        parameters: count of stored numbers, scales of quantization included; None where it cannot be read.
         operators: how often each kind of operator, or of layer, occurs.
         precision: what the weights and operators say, such as ``fp32`` or ``int8``; None where that is not known.
         format: versions of the file format, such as ``{"IR": "10", "opset": "18"}``.

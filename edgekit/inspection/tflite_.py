@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.inspection.facts import Graph, Quantization, precision_of
+from edgekit.inspection.flatbuffer import int4_tensors, schema_version
 
 
 def read(path: Path) -> Graph:
@@ -20,6 +20,7 @@ def read(path: Path) -> Graph:
     # Without XNNPACK, which would stand in the list as one DELEGATE in place of the operators it takes.
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), experimental_op_resolver_type=resolver)
+    data = path.read_bytes()
     key, inputs, outputs = _ends(interpreter)
     operators = interpreter._get_ops_details()
     tensors = {int(tensor["index"]): tensor for tensor in interpreter.get_tensor_details()}
@@ -28,8 +29,8 @@ def read(path: Path) -> Graph:
     return Graph(
         parameters=sum(int(np.prod(tensor["shape"])) for tensor in weights),
         operators=dict(Counter(node["op_name"] for node in operators).most_common()),
-        precision=_precision(weights, tensors, operators),
-        format={"schema": str(_schema_version(path.read_bytes()))},
+        precision=_precision(weights, tensors, operators, int4_tensors(data)),
+        format={"schema": str(schema_version(data))},
         quantization={name: found for name, detail in both.items() if (found := _quantization(detail)) is not None},
         signature_key=key,
         notes=() if key is not None else ("The file declares no signature: names are those of its tensors.",),
@@ -66,20 +67,14 @@ def _is_weight(tensor: Mapping[str, Any]) -> bool:
     return np.issubdtype(np.dtype(tensor["dtype"]), np.floating) or len(tensor["quantization_parameters"]["scales"]) > 0
 
 
-def _precision(weights: list[Any], tensors: Mapping[int, Any], operators: list[Any]) -> str | None:
+def _precision(
+    weights: list[Any], tensors: Mapping[int, Any], operators: list[Any], int4: frozenset[int]
+) -> str | None:
     """Integer weights among float activations are unpacked by DEQUANTIZE, or computed with on the fly ("dynamic")."""
-    dtypes = {np.dtype(tensor["dtype"]).name for tensor in weights}
+    dtypes = {"int4" if tensor["index"] in int4 else np.dtype(tensor["dtype"]).name for tensor in weights}
     constants = {int(tensor["index"]) for tensor in weights}
     unpacked = any(int(node["inputs"][0]) in constants for node in operators if node["op_name"] == "DEQUANTIZE")
     computed = {int(index) for node in operators for index in node["outputs"]} & set(tensors)
     static = any(np.dtype(tensors[index]["dtype"]) in (np.int8, np.uint8, np.int16) for index in computed)
     found = precision_of(dtypes, quantized_activations=static)
     return "int8-dynamic" if found == "int8-weights" and not unpacked else found
-
-
-def _schema_version(data: bytes) -> int:
-    """The first field of the root table (TFLite's schema.fbs; flatbuffers.dev, internals)."""
-    (root,) = struct.unpack_from("<I", data, 0)
-    (back,) = struct.unpack_from("<i", data, root)
-    (field,) = struct.unpack_from("<H", data, root - back + 4)
-    return int(struct.unpack_from("<I", data, root + field)[0]) if field else 0

@@ -11,7 +11,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """Turn matrix products into integer ones.
 
     Convolutions stay float: onnxruntime has no ConvInteger for int8 weights, and its uint8 one is slower than
-    float on every model measured. onnxruntime takes one range for a whole batch, so that a sample's result
+    float on most models measured. onnxruntime takes one range for a whole batch, so that a sample's result
     depends a little on the others in its batch.
     """
     import onnx
