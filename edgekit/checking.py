@@ -167,7 +167,9 @@ def _reference(
                 "a file outside a kit needs something to compare it with.",
                 hint="Give --against MODEL.keras or --against ARTIFACT.",
             )
-        samples = None if data is None else read_samples(data, bench.scratch("data"), kit.manifest.source.signature, labels)
+        samples = (
+            None if data is None else read_samples(data, bench.scratch("data"), kit.manifest.source.signature, labels)
+        )
         return reference_for(kit, samples, bench)
     if Path(against).suffix not in SUFFIXES and not Path(against).is_dir():
         source = load_source(bench, against)

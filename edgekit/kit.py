@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Manifest:
     edgekit: str
     generation: int
     source: SourceSummary
-    golden: Optional[Golden]
+    golden: Golden | None
     artifacts: tuple[Artifact, ...]
     results: tuple[str, ...]
 
@@ -92,11 +92,18 @@ class Kit:
         """
         path = folder / MANIFEST
         if not path.is_file():
-            raise UsageError("no-kit", "there is no kit here.", received=str(folder), hint="Make one: edgekit export MODEL --target all")
+            raise UsageError(
+                "no-kit",
+                "there is no kit here.",
+                received=str(folder),
+                hint="Make one: edgekit export MODEL --target all",
+            )
         try:
             data = json.loads(path.read_text())
         except json.JSONDecodeError as err:
-            raise UsageError("bad-kit", f"{path} is no kit manifest.", hint="Export the model again with --replace.") from err
+            raise UsageError(
+                "bad-kit", f"{path} is no kit manifest.", hint="Export the model again with --replace."
+            ) from err
         if data.get("schema") != SCHEMA:
             raise UsageError(
                 "kit-version",
@@ -119,7 +126,12 @@ class Kit:
         empty = Manifest(SCHEMA, edgekit.__version__, 1, source, None, (), ())
         if not (folder / MANIFEST).exists():
             if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-                raise UsageError("not-a-kit", "this folder holds other files.", received=str(folder), hint="Choose another folder with -o.")
+                raise UsageError(
+                    "not-a-kit",
+                    "this folder holds other files.",
+                    received=str(folder),
+                    hint="Choose another folder with -o.",
+                )
             return cls(folder, empty, stored=False)
         if replace_source:
             return cls(folder, empty, stored=False)
@@ -169,7 +181,12 @@ class Kit:
         golden = self.manifest.golden
         path = None if golden is None else self.folder / golden.file.name
         if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
-            raise UsageError("no-golden", "this kit holds no golden samples.", received=str(self.folder), hint="Export the model again.")
+            raise UsageError(
+                "no-golden",
+                "this kit holds no golden samples.",
+                received=str(self.folder),
+                hint="Export the model again.",
+            )
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         return _under("inputs/", arrays), _under("outputs/", arrays)
@@ -317,7 +334,9 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as err:
         if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UsageError(
-                "no-space", f"there is no space left for {path}.", hint="Free some space, or choose another folder with -o."
+                "no-space",
+                f"there is no space left for {path}.",
+                hint="Free some space, or choose another folder with -o.",
             ) from err
         if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
             raise UsageError(

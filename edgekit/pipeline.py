@@ -17,7 +17,7 @@ from edgekit.checking import check_one, row_of
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError
 from edgekit.exporter.export import ExportOptions, export_into
-from edgekit.exporter.reference import LoadedSource, load_source, reference_of
+from edgekit.exporter.reference import load_source, reference_of
 from edgekit.exporter.source import Source, open_source
 from edgekit.jobs.codec import from_json
 from edgekit.jobs.protocol import blob_of
@@ -32,7 +32,7 @@ from edgekit.quantizer.registry import method_for
 from edgekit.recommendation import recommend
 from edgekit.registry import extras
 from edgekit.report.render import report
-from edgekit.results import ArtifactResult, BenchRow, CheckRow, RunResult, holds, unique
+from edgekit.results import BenchRow, CheckRow, RunResult, holds, unique
 from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, save_arrays
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
@@ -111,8 +111,7 @@ def run(
         if stored is not None:
             return stored
     with workbench(reporter) as bench:
-        result = _run(source, folder, key, options, bench, replace_source=replace_source, strict=strict)
-    return result
+        return _run(source, folder, key, options, bench, replace_source=replace_source, strict=strict)
 
 
 def _run(
@@ -230,7 +229,9 @@ def _key(source: Source, options: RunOptions) -> str:
     known = {
         "source": source.sha256,
         "options": asdict(options),
-        "data": [blob_of(Path(path)).sha256 for path in (options.data, options.eval_data) if path and Path(path).is_file()],
+        "data": [
+            blob_of(Path(path)).sha256 for path in (options.data, options.eval_data) if path and Path(path).is_file()
+        ],
         "versions": library_versions(),
         "edgekit": edgekit.__version__,
     }

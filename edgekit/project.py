@@ -86,11 +86,16 @@ def planned(arguments: Sequence[str], given: Settings) -> tuple[Planned, ...]:
     if not arguments:
         files = [PROJECT_FILE]
     if files and len(arguments) > 1:
-        raise UsageError("mixed-arguments", "give one project file, or models.", received=" ".join(arguments), hint="Run them apart.")
+        raise UsageError(
+            "mixed-arguments", "give one project file, or models.", received=" ".join(arguments), hint="Run them apart."
+        )
     models, settings = _read(Path(files[0]), given) if files else (list(arguments), given)
     if settings.output is not None and len(models) > 1:
         raise UsageError(
-            "one-output", "one output folder cannot hold several models.", received=" ".join(models), hint="Leave -o out."
+            "one-output",
+            "one output folder cannot hold several models.",
+            received=" ".join(models),
+            hint="Leave -o out.",
         )
     return tuple(Planned(model, settings) for model in models)
 
@@ -140,7 +145,9 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
     unknown = sorted(set(table) - set(known))
     if unknown:
         names = ", ".join(name.replace("_", "-") for name in ("model", *known))
-        raise UsageError("bad-project", f"{path} holds an unknown key.", received=unknown[0], hint=f"Known keys: {names}.")
+        raise UsageError(
+            "bad-project", f"{path} holds an unknown key.", received=unknown[0], hint=f"Known keys: {names}."
+        )
     values = {key: _value(key, value, path) for key, value in table.items()}
     default = Settings()
     chosen = {name: getattr(given, name) for name in known if getattr(given, name) != getattr(default, name)}
@@ -158,7 +165,10 @@ def _value(key: str, value: Any, path: Path) -> Any:
     kinds = _NUMBERS.get(key, (str,))
     if not isinstance(value, kinds) or isinstance(value, bool):
         raise UsageError(
-            "bad-project", f"{key.replace('_', '-')} in {path} should be {kinds[-1].__name__}.", received=repr(value), hint="Mend it."
+            "bad-project",
+            f"{key.replace('_', '-')} in {path} should be {kinds[-1].__name__}.",
+            received=repr(value),
+            hint="Mend it.",
         )
     return str(path.parent / str(value)) if key in _PATHS else value
 
@@ -166,5 +176,10 @@ def _value(key: str, value: Any, path: Path) -> Any:
 def _strings(key: str, value: Any, path: Path) -> list[str]:
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise UsageError("bad-project", f"{key} in {path} should be a string or a list of strings.", received=repr(value), hint="Mend it.")
+        raise UsageError(
+            "bad-project",
+            f"{key} in {path} should be a string or a list of strings.",
+            received=repr(value),
+            hint="Mend it.",
+        )
     return listed

@@ -25,7 +25,7 @@ def recommend(
     sound = [row for row in made if row.path is not None and verdicts.get(row.path) in ("verified", "weak")]
     if not sound:
         return Recommendation(None, None, "no artifact runs and agrees with the source.")
-    best = min((VERDICTS.index(verdicts[str(row.path)]) for row in sound))
+    best = min(VERDICTS.index(verdicts[str(row.path)]) for row in sound)
     candidates = [row for row in sound if VERDICTS.index(verdicts[str(row.path)]) == best]
     timed = {row.artifact: row.latency_ms for row in timings if row.latency_ms is not None}
     measured = [row for row in candidates if row.path in timed]

@@ -78,7 +78,10 @@ def read_samples(
     path = Path(data)
     if not path.is_file():
         raise DataError(
-            "no-data-file", "there is no such data file.", received=str(data), hint="Give an .npz or .npy file with --data."
+            "no-data-file",
+            "there is no such data file.",
+            received=str(data),
+            hint="Give an .npz or .npy file with --data.",
         )
     members = dict(_members(path, folder, signature))
     label_path = None
@@ -87,7 +90,10 @@ def read_samples(
     if labels is not None:
         if labels not in members:
             raise DataError(
-                "no-labels", "--labels names no array of the data file.", received=labels, hint=f"It holds: {', '.join(members)}."
+                "no-labels",
+                "--labels names no array of the data file.",
+                received=labels,
+                hint=f"It holds: {', '.join(members)}.",
             )
         label_path = members.pop(labels)
     samples = Samples(members, label_path, str(data))
@@ -137,12 +143,17 @@ def split(samples: Samples, folder: Path, seed: int) -> tuple[Samples, Samples]:
     count = len(samples)
     if count < 2:
         raise DataError(
-            "too-few-samples", "the data should hold at least two samples, one to evaluate on.", received=str(count), hint="Add data."
+            "too-few-samples",
+            "the data should hold at least two samples, one to evaluate on.",
+            received=str(count),
+            hint="Add data.",
         )
     order = np.random.default_rng(seed).permutation(count)
     evaluation = max(1, round(count * EVALUATION_SHARE))
     held_out, rest = np.sort(order[:evaluation]), order[evaluation:]
-    return samples.take(rest, _subfolder(folder, "calibration")), samples.take(held_out, _subfolder(folder, "evaluation"))
+    return samples.take(rest, _subfolder(folder, "calibration")), samples.take(
+        held_out, _subfolder(folder, "evaluation")
+    )
 
 
 def calibration_subset(samples: Samples, folder: Path, seed: int) -> Samples:
@@ -185,7 +196,9 @@ def _members(path: Path, folder: Path, signature: Signature | None) -> Iterator[
                 yield member.removesuffix(".npy"), target
     except zipfile.BadZipFile as err:
         raise DataError(
-            "not-an-array-file", f"{path.name} is no .npz or .npy file, or it is truncated.", hint="Write it with numpy.savez."
+            "not-an-array-file",
+            f"{path.name} is no .npz or .npy file, or it is truncated.",
+            hint="Write it with numpy.savez.",
         ) from err
 
 
@@ -194,7 +207,9 @@ def _mapped(path: Path) -> np.ndarray:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as err:
         raise DataError(
-            "not-an-array-file", f"{path.name} is no array, or it holds pickled objects.", hint="Save plain numeric arrays."
+            "not-an-array-file",
+            f"{path.name} is no array, or it holds pickled objects.",
+            hint="Save plain numeric arrays.",
         ) from err
     return array
 

@@ -73,7 +73,12 @@ def select(path: str | Path, targets: Collection[str] = (), precisions: Collecti
 
 def _kit_around(location: Path) -> Kit | None:
     if not location.exists():
-        raise UsageError("no-such-path", "there is no such kit or artifact.", received=str(location), hint="Give the folder of a kit, or an .onnx, .xml or .tflite file.")
+        raise UsageError(
+            "no-such-path",
+            "there is no such kit or artifact.",
+            received=str(location),
+            hint="Give the folder of a kit, or an .onnx, .xml or .tflite file.",
+        )
     for folder in (location, *location.resolve().parents[:3]):
         if (folder / MANIFEST).is_file():
             return Kit.open(folder)

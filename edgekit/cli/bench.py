@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,22 +12,24 @@ from edgekit.cli.output import command
 
 
 def bench(
-    kits: Annotated[list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")],
+    kits: Annotated[
+        list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")
+    ],
     data: options.Data = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
     device: options.Device = "local",
     threads: options.Threads = None,
-    batch: Annotated[Optional[int], typer.Option("--batch", metavar="N", min=1, help="Samples per inference.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="Samples per inference.")] = None,
     scenario: Annotated[
         str, typer.Option("--scenario", metavar="NAME", help="latency, throughput or cold.")
     ] = "latency",
     max_seconds: options.MaxSeconds = None,
     baseline: Annotated[
-        Optional[str], typer.Option("--baseline", metavar="RESULT", help="A stored result to compare with.")
+        str | None, typer.Option("--baseline", metavar="RESULT", help="A stored result to compare with.")
     ] = None,
     max_regression: Annotated[
-        Optional[str], typer.Option("--max-regression", metavar="SHARE", help="Accepted slow-down, such as 5%.")
+        str | None, typer.Option("--max-regression", metavar="SHARE", help="Accepted slow-down, such as 5%.")
     ] = None,
     strict: options.Strict = False,
     json: options.Json = False,

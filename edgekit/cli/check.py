@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,8 @@ from edgekit.cli.output import command
 def check(
     kit: options.KitOrArtifact,
     against: Annotated[
-        Optional[str], typer.Option("--against", metavar="MODEL|ARTIFACT", help="Compare with this. Default: the kit's source.")
+        str | None,
+        typer.Option("--against", metavar="MODEL|ARTIFACT", help="Compare with this. Default: the kit's source."),
     ] = None,
     data: options.Data = None,
     labels: options.Labels = None,
@@ -23,7 +24,8 @@ def check(
     precision: options.Precisions = None,
     device: options.Device = "local",
     tolerance: Annotated[
-        Optional[float], typer.Option("--tolerance", metavar="X", help="Bound on the absolute difference. Default: derived.")
+        float | None,
+        typer.Option("--tolerance", metavar="X", help="Bound on the absolute difference. Default: derived."),
     ] = None,
     strict: options.Strict = False,
     json: options.Json = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,14 +15,15 @@ def export(
     model: options.Model,
     target: options.Targets = None,
     output: Annotated[
-        Optional[str], typer.Option("-o", "--output", metavar="KIT|FILE", help="Folder of the kit, or a file for a plain copy.")
+        str | None,
+        typer.Option("-o", "--output", metavar="KIT|FILE", help="Folder of the kit, or a file for a plain copy."),
     ] = None,
     data: options.Data = None,
     labels: options.Labels = None,
     input: options.Inputs = None,
     backend: options.Backend = "auto",
-    route: Annotated[Optional[str], typer.Option("--route", metavar="ROUTE", help="Only this route.")] = None,
-    opset: Annotated[Optional[int], typer.Option("--opset", metavar="N", help="ONNX operator set.")] = None,
+    route: Annotated[str | None, typer.Option("--route", metavar="ROUTE", help="Only this route.")] = None,
+    opset: Annotated[int | None, typer.Option("--opset", metavar="N", help="ONNX operator set.")] = None,
     replace: options.Replace = False,
     strict: options.Strict = False,
     json: options.Json = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,27 +15,29 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file, save
 KitOrArtifact = Annotated[str, typer.Argument(metavar="KIT|ARTIFACT", help="A kit's folder, or one of its artifacts.")]
 
 Targets = Annotated[
-    Optional[list[str]], typer.Option("--target", metavar="TARGET", help="onnx, openvino, tflite or all. May be repeated.")
+    list[str] | None, typer.Option("--target", metavar="TARGET", help="onnx, openvino, tflite or all. May be repeated.")
 ]
 Precisions = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
-        "--precision", metavar="PRECISION", help="int8, int8-dynamic, int8-weights, int4-weights, fp16. May be repeated."
+        "--precision",
+        metavar="PRECISION",
+        help="int8, int8-dynamic, int8-weights, int4-weights, fp16. May be repeated.",
     ),
 ]
-Data = Annotated[Optional[str], typer.Option("--data", metavar="FILE", help="Real samples: .npz or .npy.")]
+Data = Annotated[str | None, typer.Option("--data", metavar="FILE", help="Real samples: .npz or .npy.")]
 EvalData = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--eval-data", metavar="FILE", help="Samples to evaluate on. Default: a third of --data, set aside."),
 ]
 Labels = Annotated[
-    Optional[str], typer.Option("--labels", metavar="NAME", help="The array of the data that holds integer classes.")
+    str | None, typer.Option("--labels", metavar="NAME", help="The array of the data that holds integer classes.")
 ]
 MaxDrop = Annotated[
-    Optional[float], typer.Option("--max-drop", metavar="SHARE", help="Largest accepted loss of accuracy, such as 0.005.")
+    float | None, typer.Option("--max-drop", metavar="SHARE", help="Largest accepted loss of accuracy, such as 0.005.")
 ]
 Inputs = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option("--input", metavar="NAME=SHAPE", help="Pin sizes: image=?x224x224x3[:float32]; ? stays free."),
 ]
 Backend = Annotated[
@@ -43,10 +45,10 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where to run: local, local?cpus=0&threads=1.")]
 Threads = Annotated[
-    Optional[int], typer.Option("--threads", metavar="N", min=1, help="Inference threads. Default: the engine's choice.")
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Inference threads. Default: the engine's choice.")
 ]
 MaxSeconds = Annotated[
-    Optional[float], typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20.")
+    float | None, typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20.")
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Throw away a kit of another source in the same folder.")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,9 @@ def predict(
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Where to write the outputs, by name.")
     ] = "out.npz",
-    target: Annotated[Optional[str], typer.Option("--target", metavar="TARGET", help="Which artifact of a kit.")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="TARGET", help="Which artifact of a kit.")] = None,
     precision: Annotated[
-        Optional[str], typer.Option("--precision", metavar="PRECISION", help="Which artifact of a kit.")
+        str | None, typer.Option("--precision", metavar="PRECISION", help="Which artifact of a kit.")
     ] = None,
     device: options.Device = "local",
     strict: options.Strict = False,  # noqa: ARG001 -- the same on every command; nothing is judged here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,8 @@ from edgekit.cli.output import command
 def report(
     results: Annotated[list[str], typer.Argument(metavar="KIT|RESULT...", help="Kits, or files that --json printed.")],
     output: Annotated[
-        Optional[str], typer.Option("-o", "--output", metavar="FILE", help="Write .html, .md or .csv. Default: this terminal.")
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write .html, .md or .csv. Default: this terminal."),
     ] = None,
     strict: options.Strict = False,  # noqa: ARG001 -- the same on every command; nothing is judged here
     json: options.Json = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,8 +12,10 @@ from edgekit.cli.output import command
 
 def run(
     models: Annotated[
-        Optional[list[str]],
-        typer.Argument(metavar="[edgekit.toml | MODEL...]", help="A project file or models. Default: edgekit.toml here."),
+        list[str] | None,
+        typer.Argument(
+            metavar="[edgekit.toml | MODEL...]", help="A project file or models. Default: edgekit.toml here."
+        ),
     ] = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
@@ -21,7 +23,7 @@ def run(
     eval_data: options.EvalData = None,
     labels: options.Labels = None,
     max_drop: options.MaxDrop = None,
-    output: Annotated[Optional[str], typer.Option("-o", "--output", metavar="KIT", help="Folder of the kit.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="KIT", help="Folder of the kit.")] = None,
     input: options.Inputs = None,
     backend: options.Backend = "auto",
     device: options.Device = "local",

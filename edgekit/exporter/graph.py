@@ -89,20 +89,40 @@ HOPS = Registry[HopRow](
     "edgekit.hops",
     (
         _hop(
-            "keras@torch>onnx", "keras,torch,export-onnx", ("keras", "torch", "onnx", "onnxscript"), 12, backend="torch"
+            "keras@jax>onnx",
+            "keras,jax,export-onnx",
+            ("keras", "jax", "onnx", "jax2onnx", "onnxruntime"),
+            4,
+            backend="jax",
         ),
-        _hop("keras@jax>onnx", "keras,jax,export-onnx", ("keras", "jax", "onnx", "jax2onnx"), 8, backend="jax"),
-        _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), 5, backend="openvino"),
-        _hop("keras@jax>stablehlo", "keras,jax", ("keras", "jax"), 5, backend="jax"),
+        _hop(
+            "keras@torch>onnx",
+            "keras,torch,export-onnx",
+            ("keras", "torch", "onnx", "onnxscript", "onnxruntime"),
+            7,
+            "needs fixed sizes besides the batch",
+            backend="torch",
+        ),
+        # It takes 2 s, but transpositions stay around convolutions: such artifacts run up to twice as long.
+        _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), 6, backend="openvino"),
+        _hop(
+            "keras@jax>stablehlo",
+            "keras,jax",
+            ("keras", "jax"),
+            3,
+            "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
+            backend="jax",
+        ),
         _hop(
             "keras@torch>tflite",
             "keras,torch,export-tflite-torch",
             ("keras", "torch", "litert_torch"),
-            20,
+            6,
+            "fixes the batch to 1, needs fixed sizes",
             backend="torch",
         ),
-        _hop("onnx>openvino", "export-openvino", ("openvino",), 1),
-        _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 1),
+        _hop("onnx>openvino", "export-openvino", ("openvino",), 0.5),
+        _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 0.5),
     ),
 )
 

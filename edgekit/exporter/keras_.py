@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from edgekit.errors import ModelError, UsageError
 from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session, check_open
 from edgekit.types import Effective, Reading, Signature, TensorSpec
 
-Shape = tuple[Optional[int], ...]
+Shape = tuple[int | None, ...]
 
 _HDF5 = b"\x89HDF"
 _ZIP = b"PK\x03\x04"
@@ -238,7 +238,7 @@ def _without_gradients(backend: str) -> Any:
 
 @contextmanager
 def _no_random_weights() -> Iterator[None]:
-    """Start weights at zero: the file holds them, and JAX compiles a program per shape to draw them (90 % of a load)."""
+    """Start weights at zero: the file holds them, and JAX compiles a program per shape to draw them, 90 % of a load."""
     from keras import initializers as known
 
     def zeros(_: Any, shape: Any, dtype: Any = None, **__: Any) -> Any:

@@ -51,7 +51,7 @@ def open_source(model: str | Path) -> Source:
             "unknown-model-kind",
             "edgekit exports Keras 3 models saved with model.save('name.keras').",
             received=str(model),
-            hint="Load the model in Keras 3 and save it as .keras; edgekit inspect, check and bench also take .onnx, .xml and .tflite.",
+            hint="Load it in Keras 3 and save it as .keras; inspect, check and bench also take .onnx, .xml and .tflite.",
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -63,10 +63,11 @@ def open_source(model: str | Path) -> Source:
             received=f"{path.stat().st_size} bytes",
             hint="Save or copy the model again.",
         ) from err
-    if not members >= _KERAS_MEMBERS:
+    missing = ", ".join(sorted(_KERAS_MEMBERS - members))
+    if missing:
         raise ModelError(
             "not-a-model",
-            f"{path.name} is an archive, but not one that Keras 3 writes: {', '.join(sorted(_KERAS_MEMBERS - members))} is missing.",
+            f"{path.name} is an archive, but not one that Keras 3 writes: {missing} is missing.",
             received=", ".join(sorted(members)[:5]) or "an empty archive",
             hint="Save the model again with model.save('name.keras').",
         )

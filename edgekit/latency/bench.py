@@ -150,7 +150,10 @@ def read_baseline(path: str | Path) -> tuple[BenchRow, ...]:
         document = json.loads(Path(path).read_text())
     except (OSError, ValueError) as err:
         raise UsageError(
-            "bad-baseline", "the baseline is no result file.", received=str(path), hint="Give a file such as KIT/results/bench-….json."
+            "bad-baseline",
+            "the baseline is no result file.",
+            received=str(path),
+            hint="Give a file such as KIT/results/bench-….json.",
         ) from err
     if not isinstance(document, dict) or document.pop("schema", None) != BenchResult.schema:
         raise UsageError(

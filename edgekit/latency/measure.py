@@ -63,7 +63,8 @@ def measure(
         number = 0
         while active := [run for run in runs if run.active]:
             for run in active if number % 2 == 0 else reversed(active):
-                on_progress(Progress(f"time {run.candidate.name}", len(run.openings), settings.openings))
+                opening = f"opening {len(run.openings) + 1}, {settings.openings} or more"
+                on_progress(Progress(f"{run.candidate.name}: {opening}"))
                 run.take(_session(executor, context, settings, run, stack), number)
             number += 1
     return tuple(run.result() for run in runs)

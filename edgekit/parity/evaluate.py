@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from edgekit.errors import UsageError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
-from edgekit.errors import UsageError
 from edgekit.parity.criteria import AccuracyJudgement, judge, judge_accuracy
 from edgekit.parity.metrics import looks_like_scores
 from edgekit.progress import Update
@@ -190,7 +190,9 @@ def _shapes(reference: Reference, batches: Iterable[int], executor: Executor) ->
     return tuple(found)
 
 
-def task_accuracy(reference: Reference, outputs: Mapping[str, Path], max_drop: float | None) -> AccuracyJudgement | None:
+def task_accuracy(
+    reference: Reference, outputs: Mapping[str, Path], max_drop: float | None
+) -> AccuracyJudgement | None:
     """Accuracy of an artifact beside its source's, on the first output that looks like class scores.
 
     Returns:

@@ -78,8 +78,9 @@ def _latency(summary: Summary) -> str:
     chart = svg.bars(
         marks, "p50 in milliseconds, with its 95 % interval; shorter is faster", "Latency of each artifact"
     )
-    kinds = (("float", "floating point"), ("quantized", "quantized"))
-    key = "".join(f'<span><i class="{kind}"></i>{words}</span>' for kind, words in kinds)
+    kinds = [("float", "floating point"), ("quantized", "quantized")]
+    shown = [pair for pair in kinds if pair[0] in {mark.kind for mark in marks}]
+    key = "".join(f'<span><i class="{kind}"></i>{words}</span>' for kind, words in shown)
     listed = f"{_table(tables.timings(summary))}{_table(tables.openings(summary))}"
     return _section("Latency", f'{chart}<div class="key">{key}</div>{listed}')
 

@@ -67,8 +67,8 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 
 def half_width(value: float, bounds: Sequence[float]) -> str:
-    """How far the interval reaches at most, as a share of the value."""
-    return f"±{100 * max(bounds[1] - value, value - bounds[0]) / value:.1f} %"
+    """Half of the interval as a share of the value: what a measurement converges on."""
+    return f"±{50 * (bounds[1] - bounds[0]) / value:.1f} %"
 
 
 def rate(per_second: float | None) -> str:

@@ -34,9 +34,13 @@ def main() -> int:
     print(f"\n$ cd {FOLDER}\n$ {shlex.join([*shlex.split(COMMAND), *options])}", flush=True)
     # The console script of this environment, wherever it is installed.
     script = str(Path(sys.executable).with_name("edgekit"))
-    status = subprocess.run([script, *shlex.split(COMMAND)[1:], *options], cwd=FOLDER, env=clean_environment()).returncode
+    status = subprocess.run(
+        [script, *shlex.split(COMMAND)[1:], *options], cwd=FOLDER, env=clean_environment()
+    ).returncode
     if status == 0:
-        print(f"\nThe kit is in {FOLDER}/edgekit-out/digits; open {FOLDER}/edgekit-out/digits/report.html in a browser.")
+        print(
+            f"\nThe kit is in {FOLDER}/edgekit-out/digits; open {FOLDER}/edgekit-out/digits/report.html in a browser."
+        )
         print("Run `make demo` again: nothing has changed, so the stored result is shown at once.")
     return status
 
