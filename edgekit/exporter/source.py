@@ -51,7 +51,7 @@ def open_source(model: str | Path) -> Source:
             "unknown-model-kind",
             "edgekit exports Keras 3 models saved with model.save('name.keras').",
             received=str(model),
-            hint="Load it in Keras 3 and save it as .keras; inspect, check and bench also take .onnx, .xml and .tflite.",
+            hint="Save it as .keras with Keras 3; inspect, check and bench also take .onnx, .xml and .tflite.",
         )
     try:
         with zipfile.ZipFile(path) as archive:
