@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgekit.jobs.executor import Executor
 from edgekit.progress import SILENT, Reporter
 from edgekit.types import Blob
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 #: Seed of everything that is drawn: generated inputs, splits, subsets, bootstraps.
 SEED = 0
@@ -39,6 +44,19 @@ class Workbench:
         return {
             name: self.executor.add(path, f"{index}-{path.name}") for index, (name, path) in enumerate(paths.items())
         }
+
+    def side_by_side(self, work: Callable[[A], R], items: Sequence[A]) -> list[R]:
+        """Work on every item in a thread of its own; results in order.
+
+        When one raises or the user interrupts, the jobs of all of them end at once: the threads would go on otherwise.
+        """
+        with ThreadPoolExecutor(len(items)) as threads:
+            futures = [threads.submit(work, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self.executor.close()
+                raise
 
 
 @contextmanager

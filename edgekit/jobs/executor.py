@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from edgekit.errors import InternalError, UsageError
+from edgekit.errors import InternalError, JobCrashed, UsageError
 from edgekit.jobs.process import Context, Limits, Worker
 from edgekit.jobs.protocol import Job, Progress, blob_of, blobs_in
 from edgekit.types import Blob
@@ -60,6 +60,7 @@ class Executor:
         self._slots = threading.Semaphore(parallel_jobs())
         self._alone = threading.Lock()
         self._ids = itertools.count(1)
+        self._closed = False
 
     def __enter__(self) -> Executor:
         return self
@@ -67,9 +68,16 @@ class Executor:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in list(self._live):
-            worker.close()
+        self.close()
         shutil.rmtree(self._root, ignore_errors=True)
+
+    def close(self) -> None:
+        """Kill every worker, whatever it does, and start no more: the command is over. From any thread."""
+        with self._guard:
+            self._closed = True
+            workers = list(self._live)
+        for worker in workers:
+            worker.close()
 
     def add(self, path: Path, name: str | None = None) -> Blob:
         """Make a local file known, so that messages can name it."""
@@ -144,14 +152,17 @@ class Executor:
             self._retire(worker)
 
     def _start(self, context: Context) -> Worker:
-        folder = Path(tempfile.mkdtemp(dir=self._root, prefix="worker-"))
-        worker = Worker(context, folder)
-        self._live.add(worker)
+        with self._guard:
+            if self._closed:
+                raise JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
+            worker = Worker(context, Path(tempfile.mkdtemp(dir=self._root, prefix="worker-")))
+            self._live.add(worker)
         return worker
 
     def _retire(self, worker: Worker) -> None:
         worker.close()
-        self._live.discard(worker)
+        with self._guard:
+            self._live.discard(worker)
 
     def _execute(self, worker: Worker, job: Job[T], on_progress: OnProgress) -> T:
         job_id = f"{next(self._ids):04d}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,8 +183,7 @@ def quantize_into(
         with bench.reporter.task(name) as update:
             return make(plan.parent, plan.method, blobs, reference, options.io, options.max_drop, bench, update)
 
-    with ThreadPoolExecutor(len(plans)) as threads:
-        made = tuple(threads.map(one, plans))
+    made = tuple(bench.side_by_side(one, plans))
     kept = [(one.artifact, one.files) for one in made if one.artifact is not None]
     if kept:
         kit.commit(artifacts=kept)

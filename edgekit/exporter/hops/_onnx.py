@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.errors import ModelError
+
 if TYPE_CHECKING:
     import onnx
 
@@ -12,10 +14,21 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
-def save(model: onnx.ModelProto, folder: Path) -> Path:
+def written(opset: int | None) -> int:
+    """The operator set to ask a converter for; `save` steps down to an older one."""
+    return max(opset or OPSET, OPSET)
+
+
+def save(model: onnx.ModelProto, folder: Path, opset: int | None) -> Path:
     """Write ``model.onnx`` into a folder: checked, constants and normalisation folded, nothing of this machine in it.
 
+    Args:
+        model: from a converter that was asked for `written`.
+        folder: to write to.
+        opset: operator set that the file shall have; None for `OPSET`.
+
     Raises:
+        ModelError: the operator set cannot be had.
         onnx.checker.ValidationError: the converter made an invalid model.
     """
     import onnx
@@ -32,9 +45,33 @@ def save(model: onnx.ModelProto, folder: Path) -> Path:
     imports = [entry for entry in folded.opset_import if entry.domain in domains]  # onnxruntime lists all it knows
     del folded.opset_import[:]
     folded.opset_import.extend(imports)
+    folded = _at(folded, opset or OPSET)
     onnx.checker.check_model(folded, full_check=True)
     onnx.save(folded, final)
     return final
+
+
+def _at(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """The model in exactly this operator set."""
+    import onnx
+
+    def version(of: onnx.ModelProto) -> int:
+        return next(entry.version for entry in of.opset_import if not entry.domain)
+
+    reason = f"the converter wrote {version(model)}"
+    if version(model) > opset:
+        try:
+            model = onnx.version_converter.convert_version(model, opset)
+        except (RuntimeError, onnx.version_converter.ConvertError) as err:
+            reason = next(iter(str(err).splitlines()), "")
+    if version(model) != opset:
+        raise ModelError(
+            "opset-not-possible",
+            f"the model cannot be written in ONNX operator set {opset}: {reason}.",
+            received=f"opset {opset}",
+            hint=f"Leave out --opset (then it is {OPSET}), or choose another.",
+        )
+    return model
 
 
 def _strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
