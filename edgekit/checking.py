@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES
@@ -15,10 +13,10 @@ from edgekit.exporter.reference import load_source, reference_for, reference_of,
 from edgekit.kit import Kit
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
 from edgekit.progress import SILENT, Reporter
-from edgekit.results import CheckResult, CheckRow, holds
+from edgekit.results import CheckResult, CheckRow, holds, unique
 from edgekit.runtimes import runtime_for
 from edgekit.runtimes.jobs import RunJob
-from edgekit.samples import Samples, read_samples
+from edgekit.samples import Samples, read_samples, refuse_labels_without
 from edgekit.selection import SUFFIXES, Selected, select
 from edgekit.types import Effective, Evidence, worst
 from edgekit.workbench import Workbench, workbench
@@ -57,6 +55,14 @@ def check(
         UsageError: nothing to compare with, or bad options.
         DataError: samples that do not fit.
     """
+    refuse_labels_without(data, labels, max_drop)
+    if tolerance is not None and not tolerance >= 0:
+        raise UsageError(
+            "bad-tolerance",
+            "--tolerance is a difference, 0 or more.",
+            received=str(tolerance),
+            hint="Example: --tolerance 1e-4",
+        )
     targets = (target,) if isinstance(target, str) else tuple(target)
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     chosen = select(path, targets, precisions)
@@ -69,7 +75,7 @@ def check(
         result = CheckResult(
             ok=holds(verdict, strict=strict),
             verdict=verdict,
-            evidence=Evidence(reference.origin, reference.samples, _shapes(reference, bench)),
+            evidence=Evidence(reference.origin, reference.samples, _shapes(rows)),
             kit=None if kit is None else str(kit.folder),
             against=str(against or (kit.manifest.source.path if kit else "")),
             results=rows,
@@ -121,7 +127,8 @@ def row_of(selected: Selected, device: Device, evaluation: Evaluation) -> CheckR
     """The row of an artifact that has run."""
     row = _row(selected, device, evaluation.effective)
     reasons = (*evaluation.parity.reasons, *(f"{lost}." for lost in evaluation.fixed))
-    return replace(row, verdict=evaluation.parity.verdict, reasons=reasons, outputs=evaluation.parity.outputs)
+    parity = evaluation.parity
+    return replace(row, verdict=parity.verdict, reasons=reasons, outputs=parity.outputs, evidence=parity.evidence)
 
 
 def _row(selected: Selected, device: Device, effective: Effective | None) -> CheckRow:
@@ -208,6 +215,5 @@ def _from_artifact(
     )
 
 
-def _shapes(reference: Reference, bench: Workbench) -> tuple[str, ...]:
-    arrays = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
-    return tuple(f"{name}={'x'.join(map(str, array.shape))}" for name, array in arrays.items())
+def _shapes(rows: Sequence[CheckRow]) -> tuple[str, ...]:
+    return unique(shape for row in rows if row.evidence is not None for shape in row.evidence.shapes)

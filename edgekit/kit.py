@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
+import itertools
 import json
 import os
 import shutil
@@ -18,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,7 +30,7 @@ from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
 from edgekit.results import Result, SourceSummary
 from edgekit.samples import save_npz
-from edgekit.types import Artifact, Blob
+from edgekit.types import Artifact, Blob, Origin
 
 SCHEMA = "edgekit.kit/1"
 MANIFEST = "kit.json"
@@ -50,7 +52,7 @@ class Golden:
     """
 
     file: Blob
-    inputs: Literal["real", "generated"]
+    inputs: Origin
     samples: int
     noise_floor: dict[str, float]
     reacts: dict[str, bool]
@@ -78,10 +80,10 @@ class Manifest:
 class Kit:
     """An open kit. Every change is one `commit`."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, stored: bool) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, *, replaces: str | None) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._stored = stored  # whether the manifest on disk is the one to add to
+        self._replaces = replaces  # what the first commit does away with; anything else on disk is added to
 
     @classmethod
     def open(cls, folder: Path) -> Kit:
@@ -111,7 +113,7 @@ class Kit:
                 received=str(data.get("schema")),
                 hint="Export the model again with --replace.",
             )
-        return cls(folder, from_json(Manifest, data), stored=True)
+        return cls(folder, from_json(Manifest, data), replaces=None)
 
     @classmethod
     def prepare(cls, folder: Path, source: SourceSummary, *, replace_source: bool) -> Kit:
@@ -123,7 +125,7 @@ class Kit:
             UsageError: the folder holds another source's kit, or files that are no kit.
         """
         check_writable(folder)
-        empty = Manifest(SCHEMA, edgekit.__version__, 1, source, None, (), ())
+        empty = Manifest(SCHEMA, edgekit.__version__, 1, _absolute(source), None, (), ())
         if not (folder / MANIFEST).exists():
             if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise UsageError(
@@ -132,9 +134,9 @@ class Kit:
                     received=str(folder),
                     hint="Choose another folder with -o.",
                 )
-            return cls(folder, empty, stored=False)
+            return cls(folder, empty, replaces=None)
         if replace_source:
-            return cls(folder, empty, stored=False)
+            return cls(folder, empty, replaces=_read_manifest(folder))
         kit = cls.open(folder)
         known = kit.manifest.source
         if known.sha256 == source.sha256:
@@ -147,7 +149,7 @@ class Kit:
                 hint="Choose another folder with -o, or give --replace.",
             )
         newer = replace(empty, generation=kit.manifest.generation + 1, results=kit.manifest.results)
-        return cls(folder, newer, stored=False)
+        return cls(folder, newer, replaces=_read_manifest(folder))
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -209,11 +211,14 @@ class Kit:
             result: stored under ``results/``.
 
         Raises:
-            UsageError: the folder cannot be written, or the disk is full.
+            UsageError: the folder cannot be written, the disk is full, or another command has put another source
+                into the kit meanwhile.
         """
         with writing(self.folder), self._locked():
-            manifest = Kit.open(self.folder).manifest if self._stored else self.manifest
-            manifest = replace(manifest, source=source or manifest.source, edgekit=edgekit.__version__)
+            manifest = self._current()
+            manifest = replace(
+                manifest, source=_absolute(source) if source else manifest.source, edgekit=edgekit.__version__
+            )
             if golden is not None:
                 manifest = replace(manifest, golden=self._store_golden(*golden))
             for artifact, files in artifacts:
@@ -223,21 +228,37 @@ class Kit:
             if result is not None:
                 manifest = replace(manifest, results=(*manifest.results, self._store_result(result)))
             _write_atomically(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1))
-            self.manifest, self._stored = manifest, True
+            self.manifest, self._replaces = manifest, None
             self._sweep()
+
+    def _current(self) -> Manifest:
+        """The manifest to add to: the one on disk, which another command may have changed since this kit was opened."""
+        text = _read_manifest(self.folder)
+        if text is None or text == self._replaces:
+            return self.manifest
+        current = Kit.open(self.folder).manifest
+        if current.source.sha256 != self.manifest.source.sha256:
+            raise UsageError(
+                "other-source",
+                "another command has put another source into this kit meanwhile.",
+                received=current.source.path,
+                hint="Run again, with a folder of its own: -o FOLDER",
+            )
+        return current
 
     def write(self, name: str, text: str) -> Path:
         """Write a view, such as ``report.html``, beside the manifest."""
         path = self.folder / name
-        with writing(path):
+        with writing(path), self._locked():
             _write_atomically(path, text)
         return path
 
     def stored_results(self, schema: str) -> list[dict[str, object]]:
-        """Stored JSON documents of one schema, newest first."""
+        """Stored JSON documents of one schema, newest first; files that somebody has removed are left out."""
         prefix = _result_prefix(schema)
         names = [name for name in reversed(self.manifest.results) if name.startswith(prefix)]
-        return [json.loads((self.folder / "results" / name).read_text()) for name in names]
+        paths = [self.folder / "results" / name for name in names]
+        return [json.loads(path.read_text()) for path in paths if path.is_file()]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -257,7 +278,10 @@ class Kit:
     def _store_artifact(self, artifact: Artifact, files: Sequence[Path]) -> Artifact:
         root = self.folder / "artifacts"
         root.mkdir(exist_ok=True)
-        name = f"{artifact.target}-{artifact.precision}-{artifact.sha256[:8]}"
+        name = plain = f"{artifact.target}-{artifact.precision}-{artifact.sha256[:8]}"
+        numbers = itertools.count(2)
+        while (root / name).exists() and not _holds(root / name, artifact.files):
+            name = f"{plain}-{next(numbers)}"  # what stands there was changed; it goes when nothing names it
         if not (root / name).exists():
             staging = Path(tempfile.mkdtemp(dir=root, prefix=".tmp-"))
             for file, blob in zip(files, artifact.files, strict=True):
@@ -277,6 +301,8 @@ class Kit:
 
     def _sweep(self) -> None:
         """Remove what the manifest does not name: leftovers of killed commands and replaced artifacts."""
+        for path in (*self.folder.glob(".tmp-*"), *(self.folder / "results").glob(".tmp-*")):
+            path.unlink()
         named = {Path(artifact.path).parent.name for artifact in self.artifacts}
         for folder in (self.folder / "artifacts").glob("*"):
             if folder.name not in named:
@@ -345,6 +371,21 @@ def writing(path: Path) -> Iterator[None]:
         raise
 
 
+def _read_manifest(folder: Path) -> str | None:
+    path = folder / MANIFEST
+    return path.read_text() if path.is_file() else None
+
+
+def _absolute(source: SourceSummary) -> SourceSummary:
+    """With a path that means the same from every folder."""
+    return replace(source, path=str(Path(source.path).resolve()))
+
+
+def _holds(folder: Path, files: Sequence[Blob]) -> bool:
+    """Whether a folder has exactly these contents."""
+    return all((folder / blob.name).is_file() and blob_of(folder / blob.name) == blob for blob in files)
+
+
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
@@ -354,17 +395,20 @@ def _result_prefix(schema: str) -> str:
 
 
 def _copy_durably(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
-        os.fsync(writer.fileno())
+    with source.open("rb") as reader:
+        _write_durably(target, reader)
 
 
 def _write_atomically(path: Path, text: str) -> None:
+    _write_durably(path, io.BytesIO(text.encode()))
+
+
+def _write_durably(path: Path, content: BinaryIO) -> None:
+    """All of the content under its name, or nothing."""
     descriptor, staging = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            shutil.copyfileobj(content, stream, 1 << 20)
             stream.flush()
             os.fsync(stream.fileno())
         Path(staging).chmod(0o644)

@@ -33,7 +33,7 @@ from edgekit.recommendation import recommend
 from edgekit.registry import extras
 from edgekit.report.render import report
 from edgekit.results import BenchRow, CheckRow, RunResult, holds, unique
-from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, save_arrays
+from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, refuse_labels_without, save_arrays
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
 from edgekit.workbench import Workbench, workbench
@@ -103,6 +103,7 @@ def run(
         'tflite int8'
     """
     options = options or RunOptions()
+    refuse_labels_without(options.data or options.eval_data, options.labels, options.max_drop)
     source = open_source(model)
     folder = Path(output) if output is not None else default_folder(source.path)
     key = _key(source, options)
@@ -258,8 +259,8 @@ def _stored(folder: Path, key: str, strict: bool) -> RunResult | None:
                 document.pop("schema")
                 stored = from_json(RunResult, document)
                 select(folder)
-                sound = holds(stored.verdict, strict=False)
-                return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if sound else None
+                whole = holds(stored.verdict, strict=False) and Path(stored.report).is_file()
+                return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if whole else None
     except EdgekitError:  # no kit, or one that has to be made again
         return None
     return None

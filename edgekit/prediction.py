@@ -103,6 +103,7 @@ def predict(
     data: str | Path,
     *,
     output: str | Path = "out.npz",
+    labels: str | None = None,
     target: str = "",
     precision: str = "",
     device: str = "local",
@@ -114,6 +115,7 @@ def predict(
         path: a kit or an artifact.
         data: ``.npz`` or ``.npy``.
         output: where to write one array per output name.
+        labels: name of an array in the data that is no input; it is left out.
         target, precision: which artifact of a kit.
         device: where to run.
         reporter: receives progress.
@@ -128,7 +130,7 @@ def predict(
     where = open_device(device)
     with workbench(reporter) as bench, bench.reporter.task(f"predict with {row.name}") as update:
         signature = selected.artifact.signature
-        samples = read_samples(data, bench.scratch("data"), signature if signature.inputs else None)
+        samples = read_samples(data, bench.scratch("data"), signature if signature.inputs else None, spare=labels)
         files = tuple(bench.executor.add(file) for file in selected.files)
         job = RunJob(row.name, files, bench.blobs(samples.arrays), (min(len(samples), PREDICT_BATCH),), where.options())
         ran = bench.executor.run_fresh(job, where.context(), update)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekit.errors import UsageError
+from edgekit.exporter.source import open_source
 from edgekit.pipeline import RunOptions, run
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import Result, RunResult
@@ -109,6 +110,8 @@ def run_all(
     reporter: Reporter = SILENT,
 ) -> RunResult | Runs:
     """Run every planned model, one after another; a single one returns its own result."""
+    for job in jobs:
+        open_source(job.model)  # a name with a slip in it is refused before the first model takes its minutes
     runs = tuple(
         run(
             job.model,

@@ -61,4 +61,5 @@ def _reason(
 
 
 def _overlap(one: Latency, other: Latency) -> bool:
-    return one.ci95_p50[0] <= other.ci95_p50[-1] and other.ci95_p50[0] <= one.ci95_p50[-1]
+    first, second = (latency.ci95_p50 or (latency.p50,) for latency in (one, other))
+    return first[0] <= second[-1] and second[0] <= first[-1]

@@ -143,6 +143,7 @@ class CheckRow:
     effective: Effective | None
     culprit: str | None
     accuracy: Accuracy | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Latency:
 
     Attributes:
         p99: None where fewer than 500 inferences support it.
-        ci95_p50: bootstrapped over openings.
+        ci95_p50: bootstrapped over openings; empty for a single opening.
     """
 
     p50: float

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.errors import DataError
+from edgekit.errors import DataError, UsageError
 from edgekit.runtimes.base import check_array
 from edgekit.types import Signature
 
@@ -100,6 +100,42 @@ def read_samples(
     if signature is not None:
         check_samples(signature, samples)
     return samples
+
+
+def refuse_labels_without(data: str | Path | None, labels: str | None, max_drop: float | None = None) -> None:
+    """Refuse options about labels that would do nothing.
+
+    Args:
+        data: whatever may hold the labels.
+        labels: name of the array with labels.
+        max_drop: largest accepted loss of accuracy.
+
+    Raises:
+        UsageError: labels without data, or a limit without labels or outside 0 to 1.
+    """
+    if labels is not None and data is None:
+        raise UsageError(
+            "labels-without-data",
+            "--labels names an array of the data, but there is none.",
+            received=labels,
+            hint="Give --data.",
+        )
+    if max_drop is None:
+        return
+    if labels is None:
+        raise UsageError(
+            "drop-without-labels",
+            "--max-drop needs labels to measure accuracy.",
+            received=str(max_drop),
+            hint="Give --labels NAME.",
+        )
+    if not 0 <= max_drop <= 1:
+        raise UsageError(
+            "bad-drop",
+            "--max-drop is a share between 0 and 1.",
+            received=str(max_drop),
+            hint="Example: --max-drop 0.005",
+        )
 
 
 def check_samples(signature: Signature, samples: Samples) -> None:

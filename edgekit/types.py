@@ -12,6 +12,9 @@ from typing import Literal, Optional
 
 Verdict = Literal["verified", "weak", "failed", "error"]
 
+#: Whose samples: the user's, or generated from a signature.
+Origin = Literal["real", "generated"]
+
 #: From best to worst; the verdict of a whole is the worst of its parts.
 VERDICTS: tuple[Verdict, ...] = ("verified", "weak", "failed", "error")
 
@@ -106,7 +109,7 @@ class Evidence:
         shapes: input shapes that were run, as ``name=3x8x8x1``.
     """
 
-    inputs: Literal["real", "generated"]
+    inputs: Origin
     samples: int
     shapes: tuple[str, ...]
 

@@ -16,6 +16,7 @@ def bench(
         list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")
     ],
     data: options.Data = None,
+    labels: options.Labels = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
     device: options.Device = "local",
@@ -42,6 +43,7 @@ def bench(
             result = edgekit.bench(
                 kits,
                 data=data,
+                labels=labels,
                 target=target or (),
                 precision=precision or (),
                 device=device,

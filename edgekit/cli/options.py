@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated
 
 import typer
+
+from edgekit.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -31,7 +34,7 @@ EvalData = Annotated[
     typer.Option("--eval-data", metavar="FILE", help="Samples to evaluate on. Default: a third of --data, set aside."),
 ]
 Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="NAME", help="The array of the data that holds integer classes.")
+    str | None, typer.Option("--labels", metavar="NAME", help="The array of the data that holds labels, not inputs.")
 ]
 MaxDrop = Annotated[
     float | None, typer.Option("--max-drop", metavar="SHARE", help="Largest accepted loss of accuracy, such as 0.005.")
@@ -57,11 +60,16 @@ def share(text: str | None, option: str) -> float | None:
     """A share written as ``5%`` or ``0.05``.
 
     Raises:
-        typer.BadParameter: neither.
+        UsageError: neither.
     """
     if text is None:
         return None
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise typer.BadParameter(f"{option} takes 5% or 0.05, not {text!r}.") from None
+        value = -1.0
+    if not 0 <= value < inf:
+        raise UsageError(
+            "bad-share", f"{option} takes a share of 0 or more.", received=text, hint=f"Example: {option} 5%"
+        )
+    return value

@@ -69,7 +69,7 @@ def command(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
     except KeyboardInterrupt:
         print("edgekit: stopped.", file=sys.stderr)  # noqa: T201 -- stderr is for people
         raise typer.Exit(130) from None
-    except (typer.Exit, typer.Abort, typer.BadParameter):
+    except (typer.Exit, typer.Abort):
         raise
     except Exception as error:  # noqa: BLE001 -- the last net: a bug becomes exit code 70, with the traceback on request
         bug = EdgekitError(

@@ -17,6 +17,7 @@ def predict(
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Where to write the outputs, by name.")
     ] = "out.npz",
+    labels: options.Labels = None,
     target: Annotated[str | None, typer.Option("--target", metavar="TARGET", help="Which artifact of a kit.")] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", metavar="PRECISION", help="Which artifact of a kit.")
@@ -34,6 +35,7 @@ def predict(
                 kit,
                 data,
                 output=output,
+                labels=labels,
                 target=target or "",
                 precision=precision or "",
                 device=device,

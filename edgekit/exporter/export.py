@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import numpy as np
 from edgekit.errors import UsageError
 from edgekit.exporter.attempts import Converter, Export, try_routes
 from edgekit.exporter.graph import TARGETS, Route, routes
-from edgekit.exporter.reference import LoadedSource, load_source, reference_of
+from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, Kit, default_folder, golden_file, writing
+from edgekit.kit import Golden, Kit, check_writable, default_folder, golden_file, writing
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import ArtifactResult, ExportResult, holds
-from edgekit.samples import golden_subset, read_samples
+from edgekit.samples import golden_subset, read_samples, refuse_labels_without
 from edgekit.types import Attempt, Evidence, worst
 from edgekit.workbench import SEED, Workbench, workbench
 
@@ -106,21 +105,31 @@ def export(
         'verified'
     """
     options = ExportOptions((target,) if isinstance(target, str) else tuple(target), backend, route, opset)
+    refuse_labels_without(data, labels)
     folder, copy = _destination(output, options)
     with workbench(reporter) as bench:
         options.planned("keras")
         source = load_source(bench, model, inputs, backend)
         kit = Kit.prepare(folder or default_folder(Path(model)), source.summary(), replace_source=replace)
-        samples = None
-        if data is not None:
-            everything = read_samples(data, bench.scratch("data"), source.signature, labels)
-            samples = golden_subset(everything, bench.scratch("golden"), SEED)
-        reference = reference_of(bench, source, samples)
+        reference = _reference(kit, source, data, labels, bench)
         result = export_into(kit, source, reference, options, bench, strict=strict)
         kit.commit(result=result)
         if copy is not None:
             _copy_artifact(kit, copy)
         return result
+
+
+def _reference(
+    kit: Kit, source: LoadedSource, data: str | Path | None, labels: str | None, bench: Workbench
+) -> Reference:
+    """What routes are accepted on: the data given, else real samples that the kit has kept, else generated ones."""
+    if data is not None:
+        everything = read_samples(data, bench.scratch("data"), source.signature, labels)
+        return reference_of(bench, source, golden_subset(everything, bench.scratch("golden"), SEED))
+    kept = kit.manifest.golden
+    if kept is not None and kept.inputs == "real" and kit.manifest.source.signature == source.signature:
+        return stored_reference(kit, bench)
+    return reference_of(bench, source, None)
 
 
 def export_into(
@@ -138,13 +147,13 @@ def export_into(
     """
     converter = Converter(bench.executor, source.model, options.opset)
 
-    def one(target: str, planned: tuple[Route, ...]) -> tuple[Export | None, tuple[Attempt, ...]]:
+    def one(plan: tuple[str, tuple[Route, ...]]) -> tuple[Export | None, tuple[Attempt, ...]]:
+        target, routes_to_it = plan
         with bench.reporter.task(f"export {target}") as update:
-            return try_routes(target, planned, golden, converter, update)
+            return try_routes(target, routes_to_it, golden, converter, update)
 
     planned = options.planned(source.file.kind)
-    with ThreadPoolExecutor(len(planned)) as threads:
-        outcomes = list(threads.map(one, planned.keys(), planned.values()))
+    outcomes = bench.side_by_side(one, list(planned.items()))
     accepted = [export for export, _ in outcomes if export is not None]
     if accepted:
         kit.commit(
@@ -217,11 +226,12 @@ def _destination(output: str | Path | None, options: ExportOptions) -> tuple[Pat
             received=f"--target {' --target '.join(options.targets)}",
             hint=f"Give --target {suffixes[path.suffix]}, or a folder with -o.",
         )
+    check_writable(path.parent)
     return None, path
 
 
 def _copy_artifact(kit: Kit, target: Path) -> None:
-    """A plain copy beside the kit; companions keep their names, since the entry file refers to them."""
+    """A plain copy beside the kit. An IR finds its weights by its own name, an ONNX file by the name it holds."""
     suffix = target.suffix
     artifact = next((made for made in kit.artifacts if made.path.endswith(suffix) and made.precision == "fp32"), None)
     if artifact is None:
@@ -229,5 +239,5 @@ def _copy_artifact(kit: Kit, target: Path) -> None:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         for file in kit.files(artifact):
-            name = target.name if file.suffix == suffix else target.with_suffix(file.suffix).name
+            name = file.name if file.suffix == ".data" else target.with_suffix(file.suffix).name
             shutil.copyfile(file, target.with_name(name))

@@ -24,7 +24,7 @@ from edgekit.results import BenchResult, BenchRow, Comparison, Pays, holds, uniq
 from edgekit.runtimes import runtime_for
 from edgekit.samples import read_samples, save_arrays
 from edgekit.selection import Selected, select
-from edgekit.types import Blob, Evidence, Verdict, worst
+from edgekit.types import Blob, Evidence, Origin, Verdict, worst
 from edgekit.workbench import Workbench, workbench
 
 
@@ -32,6 +32,7 @@ def bench(
     paths: str | Path | Sequence[str | Path],
     *,
     data: str | Path | None = None,
+    labels: str | None = None,
     target: str | Sequence[str] = (),
     precision: str | Sequence[str] = (),
     device: str = "local",
@@ -49,6 +50,7 @@ def bench(
     Args:
         paths: kits or artifacts.
         data: samples to run; the kit's golden inputs by default.
+        labels: name of an array in the data that is no input; it is left out.
         target, precision: only these artifacts.
         device: where to run.
         threads: inference threads; None is the engine's own choice.
@@ -82,7 +84,7 @@ def bench(
     stored = () if baseline is None else read_baseline(baseline)
     with workbench(reporter) as work:
         where = open_device(device, threads=threads)
-        inputs = _inputs(chosen, data, work)
+        inputs, origin = _inputs(chosen, data, labels, work)
         rows = time_artifacts(chosen, inputs, settings, work, where)
         comparisons = compared(rows, stored, max_regression)
         verdict = worst(row.verdict for row in rows)
@@ -90,7 +92,7 @@ def bench(
         result = BenchResult(
             ok=holds(verdict, strict=strict) and not any(one.regression for one in comparisons),
             verdict=verdict,
-            evidence=Evidence("generated" if data is None else "real", *_extent(inputs, work)),
+            evidence=Evidence(origin, *_extent(inputs, work)),
             kit=kits[0] if len(kits) == 1 else None,
             results=rows,
             comparisons=comparisons,
@@ -226,12 +228,15 @@ def _pays(one: Selected, timed: Measured, by_digest: Mapping[str, Measured], dev
     return (pays(parent, timed, device=device.name, precision=one.artifact.precision),)
 
 
-def _inputs(chosen: Sequence[Selected], data: str | Path | None, work: Workbench) -> dict[str, Blob]:
-    """Samples to run: the data given, else golden inputs of the first kit."""
-    kit = next((one.kit for one in chosen if one.kit is not None), None)
+def _inputs(
+    chosen: Sequence[Selected], data: str | Path | None, labels: str | None, work: Workbench
+) -> tuple[dict[str, Blob], Origin]:
+    """Samples to run and whose they are: the data given, else golden inputs of the first kit."""
     if data is not None:
         signature = chosen[0].artifact.signature
-        return work.blobs(read_samples(data, work.scratch("data"), signature if signature.inputs else None).arrays)
+        known = signature if signature.inputs else None
+        return work.blobs(read_samples(data, work.scratch("data"), known, spare=labels).arrays), "real"
+    kit = next((one.kit for one in chosen if one.kit is not None), None)
     if kit is None:
         raise UsageError(
             "no-samples",
@@ -240,7 +245,8 @@ def _inputs(chosen: Sequence[Selected], data: str | Path | None, work: Workbench
             hint="Give --data samples.npz.",
         )
     inputs, _ = kit.golden()
-    return work.blobs(save_arrays(work.scratch("golden"), "in", inputs))
+    origin = kit.manifest.golden.inputs if kit.manifest.golden else "generated"
+    return work.blobs(save_arrays(work.scratch("golden"), "in", inputs)), origin
 
 
 def _extent(inputs: Mapping[str, Blob], work: Workbench) -> tuple[int, tuple[str, ...]]:

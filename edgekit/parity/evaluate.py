@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from edgekit.progress import Update
 from edgekit.results import Parity, unique
 from edgekit.runtimes import OpenOptions, runtime_for
 from edgekit.runtimes.jobs import RunJob
-from edgekit.types import VERDICTS, Blob, Effective, Evidence, Signature, worst
+from edgekit.types import VERDICTS, Blob, Effective, Evidence, Origin, Signature, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Reference:
     outputs: Mapping[str, Path]
     noise_floor: Mapping[str, float]
     reacts: Mapping[str, bool]
-    origin: Literal["real", "generated"]
+    origin: Origin
     labels: np.ndarray | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:

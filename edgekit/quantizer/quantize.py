@@ -16,7 +16,7 @@ from edgekit.quantizer.jobs import check_io
 from edgekit.quantizer.make import Made, make
 from edgekit.quantizer.registry import MethodRow, method_for
 from edgekit.results import ArtifactResult, QuantizeResult, holds
-from edgekit.samples import Samples, calibration_subset, read_samples, split
+from edgekit.samples import Samples, calibration_subset, read_samples, refuse_labels_without, split
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, Signature, worst
 from edgekit.workbench import SEED, Workbench, workbench
@@ -94,13 +94,7 @@ def quantize(
             received=metric,
             hint=f"Choose one of: {', '.join(METRICS)}.",
         )
-    if max_drop is not None and labels is None:
-        raise UsageError(
-            "drop-without-labels",
-            "--max-drop needs labels to measure accuracy.",
-            received=str(max_drop),
-            hint="Give --labels NAME.",
-        )
+    refuse_labels_without(data or eval_data, labels, max_drop)
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     options = QuantizeOptions(precisions, io, max_drop)
     parents = select(path, (target,) if isinstance(target, str) else target, ("fp32", ""))
@@ -210,13 +204,6 @@ def read_data(
             "no-calibration-data",
             "static int8 needs real samples for calibration.",
             hint="Give --data samples.npz, or choose --precision int8-dynamic, int8-weights or fp16.",
-        )
-    if labels is not None and data is None and eval_data is None:
-        raise UsageError(
-            "labels-without-data",
-            "--labels names an array of the data, but there is none.",
-            received=labels,
-            hint="Give --data.",
         )
     evaluation = None if eval_data is None else read_samples(eval_data, bench.scratch("eval"), signature, labels)
     if data is None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from edgekit.report.text import MEANING
 from edgekit.results import (
     Accuracy,
     ArtifactResult,
@@ -90,14 +91,18 @@ class Line:
 
     @property
     def timing(self) -> BenchRow | None:
-        """The one that tables show: the first with a latency."""
-        return next((row for row in self.timings if row.latency_ms is not None), None)
+        """The one that tables show: of one inference after another where there is such a timing."""
+        timed = sorted(
+            (row for row in self.timings if row.latency_ms is not None), key=lambda row: row.scenario != "latency"
+        )
+        return timed[0] if timed else None
 
     @property
     def pays(self) -> tuple[Pays, ...]:
-        """One answer per device."""
+        """One answer per device; single inferences decide where several scenarios were timed."""
         made = self.made.pays if self.made is not None else ()
-        found = [*made, *(pays for row in self.timings for pays in row.pays)]
+        timed = sorted(self.timings, key=lambda row: row.scenario == "latency")
+        found = [*made, *(pays for row in timed for pays in row.pays)]
         return tuple({pays.device: pays for pays in found}.values())
 
     def _parts(self) -> Iterator[ArtifactResult | CheckRow | BenchRow]:
@@ -133,6 +138,14 @@ class Summary:
     environment: dict[str, str]
     measured_at: str | None
     notes: tuple[str, ...]
+
+    @property
+    def meaning(self) -> str:
+        """Why the verdict is what it is, in half a sentence."""
+        doubtful = [row for row in self.timings if row.verdict == "weak"]
+        if self.verdict == "weak" and all(line.verdict == "verified" for line in self.lines) and doubtful:
+            return f"every artifact is verified, but {len(doubtful)} of {len(self.timings)} timings are weak"
+        return MEANING[self.verdict]
 
     @property
     def timings(self) -> tuple[BenchRow, ...]:

@@ -67,7 +67,7 @@ def _timing(line: Line, row: BenchRow) -> dict[str, object]:
     }
     if row.latency_ms is not None:
         latency = row.latency_ms
-        low, high = latency.ci95_p50
+        low, high = latency.ci95_p50 or (None, None)
         found |= {"p50_ms": latency.p50, "p50_ci95_low_ms": low, "p50_ci95_high_ms": high}
         found |= {"p90_ms": latency.p90, "p99_ms": latency.p99}
     for pays in line.pays:

@@ -43,7 +43,7 @@ def _article(summary: Summary) -> str:
 
 
 def _head(summary: Summary) -> str:
-    facts = [f"{_verdict(summary.verdict)}({text.MEANING[summary.verdict]})"]
+    facts = [f"{_verdict(summary.verdict)}({escape(summary.meaning)})"]
     if summary.source is not None:
         facts.append(escape(f"{summary.source.framework}, {text.count(summary.source.parameters, 'parameter')}"))
     facts += [escape(phrase) for phrase in text.judged_on(summary.evidence)]
@@ -89,7 +89,7 @@ def _bar(row: BenchRow) -> svg.Mark | None:
     latency = row.latency_ms
     if latency is None:
         return None
-    low, high = latency.ci95_p50
+    low, high = latency.ci95_p50 or (latency.p50, latency.p50)
     threads = f"{row.threads} thread{'' if row.threads == 1 else 's'}" if row.threads else "threads auto"
     words = text.ms(latency.p50) + ("" if row.verdict == "verified" else f" ({row.verdict})")
     kind = "float" if row.precision.startswith(("fp", "bf")) else "quantized"

@@ -42,8 +42,8 @@ def view(result: Result) -> RenderableType:
     if isinstance(result, BenchResult):
         return _group([_head(summary), *_speed(summary), *_notes(summary)])
     if isinstance(result, RunResult):
-        page = f"Report: {result.report}" + ("  (stored result: nothing has run)" if result.cached else "")
-        return _group([*_whole(summary), _plain(page)])
+        stored = [_plain(f"Stored result, measured {text.age(result.measured_at)}; --fresh measures again.")]
+        return _group([*_whole(summary), *(stored if result.cached else []), _plain(f"Report: {result.report}")])
     return _group([_head(summary), _grid(tables.artifacts(summary)), *_routes(summary), *_notes(summary)])
 
 
@@ -66,9 +66,7 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
 def _head(summary: Summary) -> RenderableType:
     from rich.text import Text
 
-    line = Text.assemble(
-        (summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {text.MEANING[summary.verdict]}"
-    )
+    line = Text.assemble((summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {summary.meaning}")
     return Text.assemble(line, "\n", ("; ".join(text.judged_on(summary.evidence)), "dim"))
 
 

@@ -59,7 +59,7 @@ def inspection_view(result: Inspection) -> RenderableType:
     versions = ", ".join(f"{name} {version}" for name, version in result.format.items())
     facts = _facts(
         {
-            result.path: f"{result.kind}, {result.precision or 'precision unknown'}, {text.size(result.size_bytes)}",
+            "kind": f"{result.kind}, {result.precision or 'precision unknown'}, {text.size(result.size_bytes)}",
             "format": versions or "unknown",
             "parameters": f"{result.parameters:,}" if result.parameters is not None else "unknown",
             "inputs": "\n".join(map(str, signature.inputs)),
@@ -72,7 +72,8 @@ def inspection_view(result: Inspection) -> RenderableType:
     )
     notes = [Text(f"- {note}") for note in result.notes]
     code = Syntax(result.snippet.rstrip(), "python", theme="ansi_dark", background_color="default", word_wrap=True)
-    return Group(facts, *notes, Text("\nRun it without edgekit:", style="bold"), Padding(code, (0, 0, 0, 2)))
+    title = Text(result.path, style="bold")
+    return Group(title, facts, *notes, Text("\nRun it without edgekit:", style="bold"), Padding(code, (0, 0, 0, 2)))
 
 
 def _extras(result: Doctor) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from edgekit.results import OutputParity, Pays
 from edgekit.types import Attempt, Evidence, Reading, Verdict
@@ -68,7 +68,7 @@ def interval(bounds: Sequence[float] | None) -> str:
 
 def half_width(value: float, bounds: Sequence[float]) -> str:
     """Half of the interval as a share of the value: what a measurement converges on."""
-    return f"±{50 * (bounds[1] - bounds[0]) / value:.1f} %"
+    return f"±{50 * (bounds[1] - bounds[0]) / value:.1f} %" if bounds else NONE
 
 
 def rate(per_second: float | None) -> str:
@@ -94,9 +94,10 @@ def judged_on(found: Mapping[str, Evidence]) -> list[str]:
     phrases: dict[str, list[str]] = {}
     for command, what in found.items():
         phrases.setdefault(evidence(what), []).append(command)
+    verbs = {phrase: "timed" if commands == ["bench"] else "judged" for phrase, commands in phrases.items()}
     if len(phrases) == 1:
-        return [f"judged on {phrase}" for phrase in phrases]
-    return [f"{', '.join(commands)} judged on {phrase}" for phrase, commands in phrases.items()]
+        return [f"{verbs[phrase]} on {phrase}" for phrase in phrases]
+    return [f"{', '.join(commands)} {verbs[phrase]} on {phrase}" for phrase, commands in phrases.items()]
 
 
 def evidence(what: Evidence) -> str:
@@ -134,3 +135,12 @@ def moment(iso: str | None) -> str:
         return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M} UTC"
     except ValueError:
         return iso
+
+
+def age(iso: str, now: datetime | None = None) -> str:
+    """``3 minutes ago`` for an ISO 8601 time."""
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(iso)).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            return f"{count(int(seconds // length), unit)} ago"
+    return "less than a minute ago"

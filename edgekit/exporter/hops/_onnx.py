@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,30 +11,39 @@ from edgekit.errors import ModelError
 if TYPE_CHECKING:
     import onnx
 
-#: Operator set unless another is asked for: onnxruntime reads it since 1.14, and every current converter writes it.
+    from edgekit.exporter.graph import HopRequest
+
+#: Operator set unless another is asked for, and the oldest: onnxruntime reads it since 1.14, and neither converter
+#: writes a valid model in an older one (onnx's version converter fails on most models too).
 OPSET = 18
 
 
-def written(opset: int | None) -> int:
-    """The operator set to ask a converter for; `save` steps down to an older one."""
-    return max(opset or OPSET, OPSET)
-
-
-def save(model: onnx.ModelProto, folder: Path, opset: int | None) -> Path:
-    """Write ``model.onnx`` into a folder: checked, constants and normalisation folded, nothing of this machine in it.
-
-    Args:
-        model: from a converter that was asked for `written`.
-        folder: to write to.
-        opset: operator set that the file shall have; None for `OPSET`.
+def opset_of(request: HopRequest) -> int:
+    """The operator set to write.
 
     Raises:
-        ModelError: the operator set cannot be had.
+        ModelError: it is older than `OPSET`.
+    """
+    if request.opset is not None and request.opset < OPSET:
+        raise ModelError(
+            "opset-too-old",
+            f"the converters write ONNX operator set {OPSET} or newer.",
+            received=f"opset {request.opset}",
+            hint=f"Leave out --opset, or ask for {OPSET} or more.",
+        )
+    return request.opset or OPSET
+
+
+def save(model: onnx.ModelProto, request: HopRequest) -> Path:
+    """Write ``model.onnx``: constants and normalisation folded, nothing of this machine in it, checked.
+
+    Raises:
+        ModelError: the converter wrote another operator set than it was asked for.
         onnx.checker.ValidationError: the converter made an invalid model.
     """
     import onnx
 
-    raw, final = folder / "raw.onnx", folder / "model.onnx"
+    raw, final = request.folder / "raw.onnx", request.folder / "model.onnx"
     _strip(model.graph)
     for function in model.functions:
         _strip(function)
@@ -45,33 +55,21 @@ def save(model: onnx.ModelProto, folder: Path, opset: int | None) -> Path:
     imports = [entry for entry in folded.opset_import if entry.domain in domains]  # onnxruntime lists all it knows
     del folded.opset_import[:]
     folded.opset_import.extend(imports)
-    folded = _at(folded, opset or OPSET)
+    _check_opset(imports, opset_of(request))
     onnx.checker.check_model(folded, full_check=True)
     onnx.save(folded, final)
     return final
 
 
-def _at(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model in exactly this operator set."""
-    import onnx
-
-    def version(of: onnx.ModelProto) -> int:
-        return next(entry.version for entry in of.opset_import if not entry.domain)
-
-    reason = f"the converter wrote {version(model)}"
-    if version(model) > opset:
-        try:
-            model = onnx.version_converter.convert_version(model, opset)
-        except (RuntimeError, onnx.version_converter.ConvertError) as err:
-            reason = next(iter(str(err).splitlines()), "")
-    if version(model) != opset:
+def _check_opset(imports: Iterable[onnx.OperatorSetIdProto], asked: int) -> None:
+    written = next(entry.version for entry in imports if not entry.domain)
+    if written != asked:
         raise ModelError(
-            "opset-not-possible",
-            f"the model cannot be written in ONNX operator set {opset}: {reason}.",
-            received=f"opset {opset}",
-            hint=f"Leave out --opset (then it is {OPSET}), or choose another.",
+            "opset-not-written",
+            f"the converter wrote ONNX operator set {written}.",
+            received=f"opset {asked}",
+            hint="Leave out --opset, or choose another --route.",
         )
-    return model
 
 
 def _strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:

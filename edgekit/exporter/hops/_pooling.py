@@ -33,6 +33,7 @@ def to_channels_first(graph: onnx.GraphProto) -> None:
         _keep_space(pool, rank)
         _become_transpose(squeeze, pool.output[0], (0, *range(2, rank), 1))
         graph.node.remove(outer)
+        _forget_shapes(graph, {outer.output[0], inner.output[0], pool.output[0]})
 
 
 def _become_transpose(node: onnx.NodeProto, source: str, order: tuple[int, ...]) -> None:
@@ -42,6 +43,13 @@ def _become_transpose(node: onnx.NodeProto, source: str, order: tuple[int, ...])
     node.op_type = "Transpose"
     node.input.append(source)
     node.attribute.append(onnx.helper.make_attribute("perm", order))
+
+
+def _forget_shapes(graph: onnx.GraphProto, names: set[str]) -> None:
+    """Drop recorded shapes that no longer hold: shape inference would take them for the truth."""
+    for index in reversed(range(len(graph.value_info))):
+        if graph.value_info[index].name in names:
+            del graph.value_info[index]
 
 
 def _keep_space(pool: onnx.NodeProto, rank: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._jax import symbolic
-from edgekit.exporter.hops._onnx import save, written
+from edgekit.exporter.hops._onnx import opset_of, save
 from edgekit.exporter.hops._pooling import to_channels_first
 from edgekit.exporter.hops._shapes import free_size
 from edgekit.exporter.keras_ import load
@@ -43,14 +43,14 @@ def convert(request: HopRequest) -> Path:
                 loaded.function(),
                 symbolic(request.signature),
                 model_name="model",
-                opset=written(request.opset),
+                opset=opset_of(request),
                 input_names=[spec.name for spec in inputs],
                 output_names=[spec.name for spec in request.signature.outputs],
             )
         except jax.errors.InconclusiveDimensionOperation as err:
             raise free_size(next(spec for spec in inputs if None in spec.shape[1:])) from err
     to_channels_first(model.graph)
-    return save(model, request.folder, request.opset)
+    return save(model, request)
 
 
 @contextmanager

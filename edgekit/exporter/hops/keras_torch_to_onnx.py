@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import JobFailed
-from edgekit.exporter.hops._onnx import save, written
+from edgekit.exporter.hops._onnx import opset_of, save
 from edgekit.exporter.hops._torch import positional, zeros
 from edgekit.exporter.keras_ import load
 
@@ -38,7 +38,7 @@ def convert(request: HopRequest) -> Path:
             tuple(examples.values()),
             dynamo=True,
             dynamic_shapes=(free,),
-            opset_version=written(request.opset),
+            opset_version=opset_of(request),
             input_names=[spec.name for spec in inputs],
             output_names=[spec.name for spec in outputs],
             verbose=False,
@@ -51,4 +51,4 @@ def convert(request: HopRequest) -> Path:
             hint="Choose another --route.",
         ) from err
     assert program is not None  # with dynamo there is always one
-    return save(program.model_proto, request.folder, request.opset)
+    return save(program.model_proto, request)
