@@ -15,7 +15,7 @@ import numpy as np
 import edgekit
 from edgekit.checking import check_one, row_of
 from edgekit.devices import Device, open_device
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.reference import load_source, reference_of
 from edgekit.exporter.source import Source, open_source
@@ -28,9 +28,9 @@ from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.quantizer.make import Made
 from edgekit.quantizer.quantize import Plan, QuantizeOptions, quantize_into, read_data
-from edgekit.quantizer.registry import method_for
+from edgekit.quantizer.registry import METHODS, method_for
 from edgekit.recommendation import recommend
-from edgekit.registry import extras
+from edgekit.registry import requirements
 from edgekit.report.render import report
 from edgekit.results import BenchRow, CheckRow, RunResult, holds, unique
 from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, refuse_labels_without, save_arrays
@@ -103,7 +103,7 @@ def run(
         'tflite int8'
     """
     options = options or RunOptions()
-    refuse_labels_without(options.data or options.eval_data, options.labels, options.max_drop)
+    _refuse(options)
     source = open_source(model)
     folder = Path(output) if output is not None else default_folder(source.path)
     key = _key(source, options)
@@ -113,6 +113,25 @@ def run(
             return stored
     with workbench(reporter) as bench:
         return _run(source, folder, key, options, bench, replace_source=replace_source, strict=strict)
+
+
+def _refuse(options: RunOptions) -> None:
+    """Refuse what cannot work before the first minute is spent.
+
+    Raises:
+        UsageError: see `refuse_labels_without`, `BenchSettings`; or a precision that no target has.
+    """
+    refuse_labels_without(options.data or options.eval_data, options.labels, options.max_drop)
+    _settings(options)
+    known = dict.fromkeys(row.precision for row in METHODS)
+    unknown = next((precision for precision in options.precisions if precision not in known), None)
+    if unknown is not None:
+        raise UsageError(
+            "unknown-precision",
+            f"there is no precision {unknown!r}.",
+            received=unknown,
+            hint=f"Choose from: {', '.join(known)}.",
+        )
 
 
 def _run(
@@ -128,11 +147,13 @@ def _run(
     )
     reference = reference_of(bench, source, evaluation)
     exported = export_into(kit, source, _golden(reference, bench), plan, bench, strict=strict)
-    made, warnings = _quantize(kit, calibration, reference, options, bench)
+    parents = _selected(kit, exported.artifacts)
+    made, warnings = _quantize(kit, parents, calibration, reference, options, bench)
     bench.executor.release_all()
     artifacts = (*exported.artifacts, *(one.row(kit) for one in made))
-    checks = _checks(kit, made, reference, options, bench, device)
-    timings = _time(kit, reference, options, bench, device)
+    chosen = _selected(kit, artifacts)
+    checks = _checks(chosen, made, reference, options, bench, device)
+    timings = time_artifacts(chosen, reference.inputs, _settings(options), bench, device) if chosen else ()
     verdict = worst(
         [*(row.verdict for row in artifacts), *(row.verdict for row in checks), *(row.verdict for row in timings)]
     )
@@ -149,12 +170,24 @@ def _run(
         key=key,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cached=False,
-        report=str(kit.folder / "report.html"),
+        report=str(kit.folder / "report.html") if chosen else None,
         warnings=warnings,
     )
-    kit.commit(result=result)
-    report(kit.folder, kit.folder / "report.html")
+    if chosen:  # without any artifact the kit that may be there stays as it is
+        kit.commit(result=result)
+        report(kit.folder, kit.folder / "report.html")
     return result
+
+
+def _settings(options: RunOptions) -> BenchSettings:
+    settings = BenchSettings()
+    return settings if options.max_seconds is None else replace(settings, max_seconds=options.max_seconds)
+
+
+def _selected(kit: Kit, rows: Sequence[ArtifactResult]) -> tuple[Selected, ...]:
+    """The artifacts of this run; the kit may hold others."""
+    made = {row.sha256 for row in rows}
+    return tuple(Selected(one, kit.files(one), kit) for one in kit.artifacts if one.sha256 in made)
 
 
 def _golden(reference: Reference, bench: Workbench) -> Reference:
@@ -174,11 +207,15 @@ def _golden(reference: Reference, bench: Workbench) -> Reference:
 
 
 def _quantize(
-    kit: Kit, calibration: Samples | None, reference: Reference, options: RunOptions, bench: Workbench
+    kit: Kit,
+    parents: Sequence[Selected],
+    calibration: Samples | None,
+    reference: Reference,
+    options: RunOptions,
+    bench: Workbench,
 ) -> tuple[tuple[Made, ...], tuple[str, ...]]:
     """Every precision that each exported target can have; what is skipped becomes a warning."""
     plans, warnings = [], []
-    parents = [Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts if artifact.parent is None]
     for precision in options.precisions:
         for parent in parents:
             try:
@@ -198,31 +235,24 @@ def _quantize(
 
 
 def _checks(
-    kit: Kit, made: Sequence[Made], reference: Reference, options: RunOptions, bench: Workbench, device: Device
+    chosen: Sequence[Selected],
+    made: Sequence[Made],
+    reference: Reference,
+    options: RunOptions,
+    bench: Workbench,
+    device: Device,
 ) -> tuple[CheckRow, ...]:
     """Every artifact against the source on all evaluation samples; those just quantized have had their run."""
+    fresh = {one.artifact.sha256: one for one in made if one.artifact is not None}
     rows = []
-    for artifact in kit.artifacts:
-        one = Selected(artifact, kit.files(artifact), kit)
-        fresh = next((each for each in made if each.artifact and each.artifact.sha256 == artifact.sha256), None)
-        if fresh is None or fresh.evaluation is None:
+    for one in chosen:
+        quantized = fresh.get(one.artifact.sha256)
+        if quantized is None or quantized.evaluation is None:
             rows.append(check_one(one, reference, bench, device, max_drop=options.max_drop))
             continue
-        row = row_of(one, device, fresh.evaluation)
-        rows.append(replace(row, verdict=fresh.verdict, reasons=fresh.reasons, accuracy=fresh.accuracy))
+        row = row_of(one, device, quantized.evaluation)
+        rows.append(replace(row, verdict=quantized.verdict, reasons=quantized.reasons, accuracy=quantized.accuracy))
     return tuple(rows)
-
-
-def _time(
-    kit: Kit, reference: Reference, options: RunOptions, bench: Workbench, device: Device
-) -> tuple[BenchRow, ...]:
-    chosen = [Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts]
-    if not chosen:
-        return ()
-    settings = BenchSettings()
-    if options.max_seconds is not None:
-        settings = replace(settings, max_seconds=options.max_seconds)
-    return time_artifacts(chosen, reference.inputs, settings, bench, device)
 
 
 def _key(source: Source, options: RunOptions) -> str:
@@ -242,7 +272,7 @@ def _key(source: Source, options: RunOptions) -> str:
 def library_versions() -> dict[str, str]:
     """Versions of everything installed that edgekit's extras name, without importing any of it."""
     found = {}
-    for distribution in sorted({name for names in extras().values() for name in names}):
+    for distribution in sorted({one.name for one in requirements() if one.extra != "dev"}):
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
@@ -259,7 +289,7 @@ def _stored(folder: Path, key: str, strict: bool) -> RunResult | None:
                 document.pop("schema")
                 stored = from_json(RunResult, document)
                 select(folder)
-                whole = holds(stored.verdict, strict=False) and Path(stored.report).is_file()
+                whole = holds(stored.verdict, strict=False) and stored.report is not None and Path(stored.report).is_file()
                 return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if whole else None
     except EdgekitError:  # no kit, or one that has to be made again
         return None

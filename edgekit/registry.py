@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata, util
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 from edgekit.errors import MissingError, UsageError
 
-_EXTRA = re.compile(r"extra == ['\"]([^'\"]+)['\"]")
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)[^;>]*(>=(?P<least>[0-9.]+))?[^;]*;\s*"
+    r"(\((?P<marker>.*)\) and )?extra == ['\"](?P<extra>[^'\"]+)['\"]\s*\Z"
+)
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,31 @@ def install_command(extra: str) -> str:
     return f"pip install 'edgekit[{extra}]'"
 
 
-def extras() -> dict[str, tuple[str, ...]]:
-    """Distributions of every optional dependency set, from edgekit's own metadata: the list in ``pyproject.toml``."""
-    found: dict[str, tuple[str, ...]] = {}
-    for requirement in metadata.requires("edgekit") or []:
-        name, _, condition = requirement.partition(";")
-        match = _EXTRA.search(condition)
-        if match:
-            distribution = _NAME.match(name.strip())
-            assert distribution is not None
-            found[match.group(1)] = (*found.get(match.group(1), ()), distribution.group())
-    return found
+@dataclass(frozen=True)
+class Requirement:
+    """One line of an optional dependency set.
+
+    Attributes:
+        name: distribution.
+        least: oldest version that edgekit works with, or None.
+        extra: the set it belongs to.
+        marker: condition of the platform, in the syntax of packaging markers; empty for everywhere.
+    """
+
+    name: str
+    least: Optional[str]
+    extra: str
+    marker: str
+
+
+def requirements() -> tuple[Requirement, ...]:
+    """Every optional requirement, from edgekit's own metadata: the list in ``pyproject.toml``."""
+    matches = (_REQUIREMENT.match(line) for line in metadata.requires("edgekit") or ())
+    return tuple(
+        Requirement(match["name"], match["least"], match["extra"], match["marker"] or "")
+        for match in matches
+        if match is not None
+    )
 
 
 def _installed(module: str) -> bool:

@@ -329,7 +329,7 @@ class RunResult(Result):
         key: digest of everything that could change the result.
         measured_at: UTC, ISO 8601.
         cached: whether this is a stored result; nothing has run then.
-        report: the HTML page.
+        report: the HTML page; None when no artifact was made.
     """
 
     schema: ClassVar[str] = "edgekit.run/1"
@@ -345,7 +345,7 @@ class RunResult(Result):
     key: str
     measured_at: str
     cached: bool
-    report: str
+    report: str | None
     warnings: tuple[str, ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -55,22 +55,23 @@ class Device(Protocol):
         """
 
 
-def parse_device(text: str) -> DeviceSpec:
+def parse_spec(text: str, allowed: Sequence[str]) -> DeviceSpec:
     """Read a device spec.
 
-    Raises:
-        UsageError: no such kind of device, or an option that it does not have.
-    """
-    from edgekit.devices.registry import DEVICES
+    Args:
+        text: such as ``local?cpus=0``.
+        allowed: options that this kind of device has.
 
+    Raises:
+        UsageError: an option that it does not have, one given twice, or a bad value.
+    """
     kind, _, query = text.partition("?")
-    row = DEVICES[kind]
     options = parse_qsl(query, keep_blank_values=True)
     names = [name for name, _ in options]
-    if not set(names) <= set(row.options) or len(set(names)) < len(names) or (query and not options):
+    if not set(names) <= set(allowed) or len(set(names)) < len(names) or (query and not options):
         raise UsageError(
             "bad-device-option",
-            f"the device {kind} takes each of these options once: {', '.join(row.options)}.",
+            f"the device {kind} takes each of these options once: {', '.join(allowed)}.",
             received=text,
             hint=f"For example: {kind}?cpus=0&threads=1",
         )

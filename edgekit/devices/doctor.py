@@ -15,7 +15,7 @@ from edgekit.devices.accelerators import Accelerators, AcceleratorsJob
 from edgekit.errors import EdgekitError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
-from edgekit.registry import install_command
+from edgekit.registry import Requirement, install_command, requirements
 from edgekit.results import Result
 from edgekit.runtimes.environment import Environment, probe
 
@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "quantizer": ("quantize",),
 }
 
-_REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)[^;>]*(>=(?P<least>[0-9.]+))?[^;]*(;(?P<marker>.*))?\Z")
+_CLAUSE = re.compile(r"(\w+) (==|!=) ['\"]([^'\"]*)['\"]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +104,22 @@ def doctor() -> Doctor:
 
 def installed_extras() -> tuple[Extra, ...]:
     """Every extra with the versions of its packages, from the metadata of the installed edgekit."""
-    requirements = [_REQUIREMENT.match(line) for line in metadata.requires("edgekit") or ()]
-    declared = metadata.metadata("edgekit").get_all("Provides-Extra") or []
-    parsed = [match for match in requirements if match is not None]
-    return tuple(_extra(name, group, parsed) for group, names in GROUPS.items() for name in names if name in declared)
+    declared = [requirement for requirement in requirements() if _applies(requirement.marker)]
+    known = {requirement.extra for requirement in declared}
+    return tuple(_extra(name, group, declared) for group, names in GROUPS.items() for name in names if name in known)
 
 
-def _extra(name: str, group: str, requirements: Iterable[re.Match[str]]) -> Extra:
-    packages = tuple(
-        _package(match["name"], match["least"])
-        for match in requirements
-        if match["marker"] and _applies(match["marker"], name)
-    )
+def _extra(name: str, group: str, declared: Iterable[Requirement]) -> Extra:
+    packages = tuple(_package(one.name, one.least) for one in declared if one.extra == name)
     complete = all(package.state == "installed" for package in packages)
     return Extra(name, group, packages, None if complete else install_command(name))
 
 
-def _applies(marker: str, extra: str) -> bool:
-    """Whether a marker of edgekit's own metadata holds here. It is written in a subset of Python's expressions."""
-    if "extra" not in marker:
-        return False
-    names = {"extra": extra, "sys_platform": sys.platform, "platform_machine": platform.machine()}
-    return bool(eval(marker.strip(), {"__builtins__": {}}, names))
+def _applies(marker: str) -> bool:
+    """Whether a platform marker holds here: ``name == 'value'`` clauses, joined by ``and`` or by ``or``."""
+    here = {"sys_platform": sys.platform, "platform_machine": platform.machine()}
+    held = [(here[name] == value) == (sign == "==") for name, sign, value in _CLAUSE.findall(marker)]
+    return any(held) if " or " in marker else all(held)
 
 
 def _package(name: str, least: str | None) -> Package:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from edgekit.devices.base import Device, DeviceSpec, parse_device
+from edgekit.devices.base import Device, DeviceSpec, parse_spec
 from edgekit.errors import UsageError
 from edgekit.registry import Registry, Row
 
@@ -26,6 +26,15 @@ DEVICES = Registry[DeviceRow](
     "edgekit.devices",
     (DeviceRow("local", "edgekit.devices.local:LocalDevice", "onnxruntime", (), options=("cpus", "threads")),),
 )
+
+
+def parse_device(text: str) -> DeviceSpec:
+    """Read a device spec.
+
+    Raises:
+        UsageError: no such kind of device, or an option that it does not have.
+    """
+    return parse_spec(text, DEVICES[text.partition("?")[0]].options)
 
 
 def open_device(text: str, *, threads: int | None = None) -> Device:

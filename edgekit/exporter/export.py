@@ -113,9 +113,10 @@ def export(
         kit = Kit.prepare(folder or default_folder(Path(model)), source.summary(), replace_source=replace)
         reference = _reference(kit, source, data, labels, bench)
         result = export_into(kit, source, reference, options, bench, strict=strict)
-        kit.commit(result=result)
+        if any(row.path for row in result.artifacts):  # else the kit that may be there stays as it is
+            kit.commit(result=result)
         if copy is not None:
-            _copy_artifact(kit, copy)
+            _copy_artifact(result, kit, copy)
         return result
 
 
