@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from edgekit.quantizer.registry import METHODS, method_for
 from edgekit.recommendation import recommend
 from edgekit.registry import requirements
 from edgekit.report.render import report
-from edgekit.results import BenchRow, CheckRow, RunResult, holds, unique
+from edgekit.results import ArtifactResult, CheckRow, RunResult, holds, unique
 from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, refuse_labels_without, save_arrays
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
@@ -82,7 +83,7 @@ def run(
 ) -> RunResult:
     """Take a trained model the whole way and recommend what to deploy.
 
-    A second run with nothing changed (source, data, options, library versions) returns the stored result, with
+    A second run with nothing changed (source, data, options, library versions, CPU) returns the stored result, with
     the time it was measured.
 
     Args:
@@ -265,6 +266,7 @@ def _key(source: Source, options: RunOptions) -> str:
         ],
         "versions": library_versions(),
         "edgekit": edgekit.__version__,
+        "machine": [platform.node(), platform.machine(), platform.python_version()],  # timings belong to one machine
     }
     return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -272,7 +274,7 @@ def _key(source: Source, options: RunOptions) -> str:
 def library_versions() -> dict[str, str]:
     """Versions of everything installed that edgekit's extras name, without importing any of it."""
     found = {}
-    for distribution in sorted({one.name for one in requirements() if one.extra != "dev"}):
+    for distribution in sorted({"numpy", *(one.name for one in requirements() if one.extra != "dev")}):
         try:
             found[distribution] = metadata.version(distribution)
         except metadata.PackageNotFoundError:
@@ -289,7 +291,9 @@ def _stored(folder: Path, key: str, strict: bool) -> RunResult | None:
                 document.pop("schema")
                 stored = from_json(RunResult, document)
                 select(folder)
-                whole = holds(stored.verdict, strict=False) and stored.report is not None and Path(stored.report).is_file()
+                whole = (
+                    holds(stored.verdict, strict=False) and stored.report is not None and Path(stored.report).is_file()
+                )
                 return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if whole else None
     except EdgekitError:  # no kit, or one that has to be made again
         return None

@@ -37,7 +37,10 @@ def bench(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Time artifacts side by side, each in a fresh process and over several openings."""
+    """Time artifacts side by side.
+
+    Each runs in a fresh process, over several openings that take turns.
+    """
     with command(json, quiet, debug) as out:
         with out.reporter() as reporter:
             result = edgekit.bench(

@@ -32,7 +32,10 @@ def check(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Run artifacts and compare them with their source, or with another model or artifact."""
+    """Compare artifacts with their source.
+
+    Runs them again, here and now; --against compares with another model or artifact.
+    """
     with command(json, quiet, debug) as out:
         with out.reporter() as reporter:
             result = edgekit.check(

@@ -13,6 +13,9 @@ def doctor(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show what this environment can do, and the command that adds what it cannot."""
+    """Show what this environment can do.
+
+    And the command that adds what it cannot.
+    """
     with command(json, quiet, debug) as out:
         out.show(edgekit.doctor())

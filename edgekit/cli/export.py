@@ -30,7 +30,10 @@ def export(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Export a trained model to ONNX, OpenVINO IR and TFLite; each result is run and compared."""
+    """Export a trained model to ONNX, OpenVINO and TFLite.
+
+    Each result is run on its engine and compared with the source before it is accepted.
+    """
     with command(json, quiet, debug) as out:
         with out.reporter() as reporter:
             result = edgekit.export(

@@ -18,6 +18,9 @@ def inspect(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show what a model file holds, and the code that runs it with its engine alone."""
+    """Show what a model file holds.
+
+    And the code that runs it with its engine alone.
+    """
     with command(json, quiet, debug) as out:
         out.show(edgekit.inspect(file))

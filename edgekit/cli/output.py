@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from edgekit.errors import EdgekitError
-from edgekit.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from edgekit.progress import Reporter
 
 #: Columns where the output is no terminal.
 WIDTH = 110
@@ -29,6 +30,8 @@ class Output:
     def reporter(self) -> Iterator[Reporter]:
         """Progress on stderr, where somebody looks at it."""
         if self._quiet or not sys.stderr.isatty():
+            from edgekit.progress import SILENT  # start-up stays light: --help needs none of this
+
             yield SILENT
             return
         from edgekit.cli.progress import TerminalReporter
@@ -83,6 +86,8 @@ def command(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
 
 def _show_error(error: EdgekitError, as_json: bool, debug: bool) -> None:
     if debug:
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
     if as_json:
         fields = {"code": error.code, "message": error.message, "received": error.received, "hint": error.hint}

@@ -27,7 +27,10 @@ def quantize(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Quantize the artifacts of a kit; each result is run and compared with the source."""
+    """Quantize artifacts of a kit.
+
+    Each result is run on its engine and compared with the source on samples that took no part in calibration.
+    """
     with command(json, quiet, debug) as out:
         with out.reporter() as reporter:
             result = edgekit.quantize(

@@ -21,7 +21,7 @@ def report(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show stored results, or write them as a page, a document or a table."""
+    """Show stored results, or write them to a file."""
     with command(json, quiet, debug) as out:
         from edgekit.report.render import report as render
 

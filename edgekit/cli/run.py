@@ -36,7 +36,10 @@ def run(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Take models the whole way: export, quantize, check, time, report, recommend."""
+    """Take models the whole way, and recommend what to deploy.
+
+    Export, quantize, check, time and report. A second run with nothing changed shows the stored result.
+    """
     with command(json, quiet, debug) as out:
         from edgekit.project import Settings, planned, run_all
 
