@@ -49,7 +49,8 @@ class Made:
 
     def row(self, kit: Kit) -> ArtifactResult:
         """The result's row, once the kit holds the artifact."""
-        stored = next((one for one in kit.artifacts if self.artifact and one.sha256 == self.artifact.sha256), None)
+        mine = (self.artifact.name, self.artifact.sha256) if self.artifact is not None else None
+        stored = next((one for one in kit.artifacts if (one.name, one.sha256) == mine), None)
         return ArtifactResult(
             target=self.target,
             precision=self.precision,

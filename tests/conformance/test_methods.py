@@ -16,7 +16,7 @@ class TestOpenVinoInt8Weights(MethodSuite):
 
 
 class TestOpenVinoInt4Weights(MethodSuite):
-    method, floor_db, least_ops, smaller = "openvino:int4-weights", 30, 5, 0.4
+    method, floor_db, least_ops, smaller = "openvino:int4-weights", 30, 1, 0.4
 
 
 class TestOpenVinoFloat16(MethodSuite):
@@ -37,7 +37,7 @@ class TestOnnxInt8Weights(MethodSuite):
 
 
 class TestOnnxInt4Weights(MethodSuite):
-    method, floor_db, least_ops, smaller = "onnx:int4-weights", 30, 2, 0.4
+    method, floor_db, least_ops, smaller = "onnx:int4-weights", 30, 1, 0.4
 
 
 class TestOnnxFloat16(MethodSuite):
@@ -57,7 +57,7 @@ class TestTfliteInt8Weights(MethodSuite):
 
 
 class TestTfliteInt4Weights(MethodSuite):
-    method, floor_db, least_ops, smaller = "tflite:int4-weights", 21, 5, 0.3
+    method, floor_db, least_ops, smaller = "tflite:int4-weights", 21, 2, 0.3
 
 
 class TestTfliteFloat16(MethodSuite):

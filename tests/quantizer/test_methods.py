@@ -109,3 +109,31 @@ def test_no_telemetry_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (home,) = tmp_path.glob("*/worker-*/home")  # of the job; it sees no other
         assert [path.name for path in (home / "intel").iterdir()] == ["openvino_telemetry"]
         assert (home / "intel" / "openvino_telemetry").read_text() == "0"
+
+
+@pytest.mark.parametrize("target", ["onnx", "openvino"])
+def test_four_bits_that_the_library_left_at_eight_are_not_called_four(target: str, tmp_path: Path) -> None:
+    """NNCF keeps the last layer at int8, so a model with one layer comes back without a single int4 weight."""
+    weight = np.random.default_rng(0).standard_normal((64, 10)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weight"], ["y"])],
+        "one_layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
+        [onnx.numpy_helper.from_array(weight, "weight")],
+    )
+    paths = [tmp_path / "model.onnx"]
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), paths[0])
+    if target == "openvino":
+        import openvino
+
+        model = openvino.convert_model(paths[0])
+        paths = [tmp_path / "model.xml", tmp_path / "model.bin"]
+        openvino.save_model(model, paths[0], compress_to_fp16=False)
+    signature = Signature((TensorSpec("x", (None, 64), "float32"),), (TensorSpec("y", (None, 10), "float32"),))
+    with Executor() as executor:
+        files = tuple(executor.add(path) for path in paths)
+        eight = executor.run(QuantizeJob(f"{target}:int8-weights", files, signature, {}), conversion_context(None))
+        assert eight.quantized_ops == 1
+        with pytest.raises(JobFailed, match="nothing that"):
+            executor.run(QuantizeJob(f"{target}:int4-weights", files, signature, {}), conversion_context(None))

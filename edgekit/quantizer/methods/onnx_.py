@@ -75,3 +75,13 @@ def after_quantizers(model: onnx.ModelProto) -> int:
         node.op_type in _INTEGER or (node.op_type not in _QUANTIZERS and not dequantized.isdisjoint(node.input))
         for node in model.graph.node
     )
+
+
+def four_bit_weights(model: onnx.ModelProto) -> int:
+    """How many weights are stored in four bits."""
+    import onnx
+
+    kinds = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+    stored = {weight.name for weight in model.graph.initializer if weight.data_type in kinds}
+    packed = [node for node in model.graph.node if node.op_type == "MatMulNBits"]
+    return len(stored) + len(packed)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from edgekit.quantizer.methods import onnx_
 from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+if TYPE_CHECKING:
+    import onnx
 
 #: Weights that share one 4-bit scale. onnxruntime runs 16, 32, 64, 128 and 256.
 GROUP_SIZE = 32
@@ -19,7 +23,8 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """Store the weights of matrix products and embeddings as symmetric int8 with one scale per channel."""
     import nncf
 
-    return _compress(request, {"mode": nncf.CompressWeightsMode.INT8_SYM}, {"mode": "int8_sym"})
+    options = {"mode": nncf.CompressWeightsMode.INT8_SYM}
+    return _compress(request, options, {"mode": "int8_sym"}, onnx_.after_quantizers)
 
 
 def int4(request: QuantizeRequest) -> QuantizeOutcome:
@@ -43,10 +48,16 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
         "group_size_fallback": "adjust",
         "backup": "int8_sym",
     }
-    return _compress(request, options, described)
+    return _compress(request, options, described, onnx_.four_bit_weights)
 
 
-def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict[str, str]) -> QuantizeOutcome:
+def _compress(
+    request: QuantizeRequest,
+    options: dict[str, Any],
+    described: dict[str, str],
+    count: Callable[[onnx.ModelProto], int],
+) -> QuantizeOutcome:
+    """Compress, and count what was asked for: NNCF may leave every weight at int8."""
     import nncf
 
     model = onnx_.read(request)
@@ -54,4 +65,4 @@ def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict
     scope = nncf.IgnoredScope(types=present)  # NNCF refuses a type that the model does not have
     compressed = nncf.compress_weights(model, ignored_scope=scope, **options)
     settings = {"tool": tool("nncf"), **described, "left_out": ", ".join(present)}
-    return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.after_quantizers(compressed), settings)
+    return QuantizeOutcome(onnx_.write(compressed, request.folder), count(compressed), settings)

@@ -17,6 +17,9 @@ _AUTOMATIC = re.compile(r"[A-Za-z0-9]+_\d+")
 #: Element types of weights that were stored in fewer bits.
 LOW_BIT = ("i8", "u8", "i4", "u4", "i2", "u2", "nf4", "f4e2m1", "f8e4m3", "f8e5m2")
 
+#: Those of four bits.
+FOUR_BIT = ("i4", "u4")
+
 
 def read(path: Path) -> openvino.Model:
     """A float model.

@@ -16,7 +16,8 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """Store the weights as symmetric int8 with one scale per output channel."""
     import nncf
 
-    return _compress(request, {"mode": nncf.CompressWeightsMode.INT8_SYM}, {"mode": "int8_sym"})
+    options = {"mode": nncf.CompressWeightsMode.INT8_SYM}
+    return _compress(request, options, {"mode": "int8_sym"}, openvino_.LOW_BIT)
 
 
 def int4(request: QuantizeRequest) -> QuantizeOutcome:
@@ -37,12 +38,15 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
         "group_size_fallback": "adjust",
         "backup": "int8_sym",
     }
-    return _compress(request, options, described)
+    return _compress(request, options, described, openvino_.FOUR_BIT)
 
 
-def _compress(request: QuantizeRequest, options: dict[str, Any], described: dict[str, str]) -> QuantizeOutcome:
+def _compress(
+    request: QuantizeRequest, options: dict[str, Any], described: dict[str, str], counted: tuple[str, ...]
+) -> QuantizeOutcome:
+    """Compress, and count the weights of the types that were asked for: NNCF may leave every one at int8."""
     import nncf
 
     model = nncf.compress_weights(openvino_.read(request.model), **options)
-    weights = openvino_.decompressed(model, openvino_.LOW_BIT)
+    weights = openvino_.decompressed(model, counted)
     return QuantizeOutcome(openvino_.write(model, request.folder), len(weights), {"tool": tool("nncf"), **described})

@@ -29,7 +29,9 @@ def read(path: Path) -> bytes:
     return content
 
 
-def apply(request: QuantizeRequest, content: bytes, recipe: RecipeManager, ranges: Any = None) -> QuantizeOutcome:
+def apply(
+    request: QuantizeRequest, content: bytes, recipe: RecipeManager, ranges: Any = None, counted: str | None = None
+) -> QuantizeOutcome:
     """Quantize by a recipe and write ``model.tflite``.
 
     Args:
@@ -37,6 +39,7 @@ def apply(request: QuantizeRequest, content: bytes, recipe: RecipeManager, range
         content: the float model.
         recipe: what to quantize and how.
         ranges: minimum and maximum of every tensor, for a recipe that quantizes activations.
+        counted: count only operators with a tensor of this type, such as ``INT4``; None counts every quantized one.
     """
     from ai_edge_quantizer.quantizer import Quantizer
 
@@ -44,10 +47,10 @@ def apply(request: QuantizeRequest, content: bytes, recipe: RecipeManager, range
     quantized = bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
     entry = request.folder / "model.tflite"
     entry.write_bytes(quantized)
-    return QuantizeOutcome(entry, _count(quantized), {"tool": tool("ai-edge-quantizer")})
+    return QuantizeOutcome(entry, _count(quantized, counted), {"tool": tool("ai-edge-quantizer")})
 
 
-def _count(content: bytes) -> int:
+def _count(content: bytes, counted: str | None) -> int:
     """Operators with a quantized input; a cast counts where its input is a stored weight."""
     model = parse(content)
     count = 0
@@ -56,7 +59,10 @@ def _count(content: bytes) -> int:
             tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
             if kind(model, operator) in _CASTS:
                 tensors = [tensor for tensor in tensors if is_constant(model, tensor)]
-            count += any(_is_quantized(tensor) or _type_name(tensor) == "FLOAT16" for tensor in tensors)
+            kinds = [
+                _type_name(tensor) for tensor in tensors if _is_quantized(tensor) or _type_name(tensor) == "FLOAT16"
+            ]
+            count += counted in kinds if counted else bool(kinds)
     return count
 
 

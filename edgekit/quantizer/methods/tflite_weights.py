@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from edgekit.quantizer.methods import tflite_
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer.recipe_manager import RecipeManager
 
 
 def int8_dynamic(request: QuantizeRequest) -> QuantizeOutcome:
@@ -47,7 +51,7 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
     recipe.add_weight_only_config(".*", TFLOperationName.ALL_SUPPORTED, num_bits=8)
     # A later rule wins where its operator allows it; the same expression would replace the first rule.
     recipe.add_weight_only_config("^", TFLOperationName.ALL_SUPPORTED, num_bits=4, algorithm_key=AlgorithmName.OCTAV)
-    return _apply(request, recipe, {"weights": "int4 per channel (OCTAV), else int8 per channel"})
+    return _apply(request, recipe, {"weights": "int4 per channel (OCTAV), else int8 per channel"}, "INT4")
 
 
 def fp16(request: QuantizeRequest) -> QuantizeOutcome:
@@ -68,6 +72,8 @@ def fp16(request: QuantizeRequest) -> QuantizeOutcome:
     return _apply(request, recipe, {"weights": "float16"})
 
 
-def _apply(request: QuantizeRequest, recipe: object, described: dict[str, str]) -> QuantizeOutcome:
-    outcome = tflite_.apply(request, tflite_.read(request.model), recipe)
+def _apply(
+    request: QuantizeRequest, recipe: RecipeManager, described: dict[str, str], counted: str | None = None
+) -> QuantizeOutcome:
+    outcome = tflite_.apply(request, tflite_.read(request.model), recipe, counted=counted)
     return replace(outcome, settings={**outcome.settings, **described})
