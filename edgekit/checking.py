@@ -54,6 +54,7 @@ def check(
     Raises:
         UsageError: nothing to compare with, or bad options.
         DataError: samples that do not fit.
+        MissingError: the engine of an artifact is not installed.
     """
     refuse_labels_without(data, labels, max_drop)
     if tolerance is not None and not tolerance >= 0:
@@ -66,6 +67,8 @@ def check(
     targets = (target,) if isinstance(target, str) else tuple(target)
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     chosen = select(path, targets, precisions)
+    for one in chosen:
+        runtime_for(one.artifact.target).require()
     kit = chosen[0].kit
     with workbench(reporter) as bench:
         where = open_device(device)

@@ -271,7 +271,7 @@ class Kit:
         path = self.folder / "golden.npz"
         if path.exists() and blob_of(path).sha256 != golden.file.sha256:
             path = self.folder / f"golden-{golden.file.sha256[:8]}.npz"  # the old one stays until the commit
-        if not path.exists():
+        if not path.exists() or blob_of(path).sha256 != golden.file.sha256:
             _copy_durably(source, path)
         return replace(golden, file=replace(golden.file, name=path.name))
 

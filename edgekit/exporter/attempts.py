@@ -19,6 +19,7 @@ from edgekit.kit import digest_of
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate
 from edgekit.progress import Update
 from edgekit.registry import install_command
+from edgekit.runtimes import runtime_for
 from edgekit.types import Artifact, Attempt, Blob
 
 #: Batch sizes that every export is run with; the second one only where the artifact keeps the batch free.
@@ -114,7 +115,7 @@ def try_routes(
 def _attempt(
     target: str, route: Route, reference: Reference, converter: Converter, update: Update
 ) -> tuple[Export | None, str, str]:
-    missing = route.missing()
+    missing = lacking(target, route)
     if missing:
         return None, "missing", f"not tried: run {install_command(','.join(missing))}"
     try:
@@ -138,6 +139,12 @@ def _attempt(
         return None, "rejected", " ".join(evaluation.parity.reasons)
     paths = tuple(converter.executor.path(blob) for blob in files)
     return Export(_describe(target, route, files, evaluation), paths, evaluation), "accepted", ""
+
+
+def lacking(target: str, route: Route) -> tuple[str, ...]:
+    """Extras to install before a route can be tried and its result run."""
+    runtime = runtime_for(target)
+    return tuple(dict.fromkeys([*route.missing(), *(runtime.extra.split(",") if runtime.missing() else ())]))
 
 
 def _describe(target: str, route: Route, files: tuple[Blob, ...], evaluation: Evaluation) -> Artifact:

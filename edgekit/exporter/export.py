@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.errors import UsageError
-from edgekit.exporter.attempts import Converter, Export, try_routes
+from edgekit.errors import MissingError, UsageError
+from edgekit.exporter.attempts import Converter, Export, lacking, try_routes
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Golden, Kit, check_writable, default_folder, golden_file, writing
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
+from edgekit.registry import install_command
 from edgekit.results import ArtifactResult, ExportResult, holds
 from edgekit.samples import golden_subset, read_samples, refuse_labels_without
 from edgekit.types import Attempt, Evidence, worst
@@ -47,6 +48,7 @@ class ExportOptions:
 
         Raises:
             UsageError: an unknown target or backend, or nothing leads there.
+            MissingError: the packages of every route to a target that was named are missing.
         """
         targets = TARGETS if "all" in self.targets else tuple(dict.fromkeys(self.targets))
         if self.opset is not None and "onnx" not in targets:
@@ -56,7 +58,23 @@ class ExportOptions:
                 received=str(self.opset),
                 hint="Add --target onnx.",
             )
-        return {target: routes(kind, target, backend=self.backend, route=self.route) for target in targets}
+        planned = {target: routes(kind, target, backend=self.backend, route=self.route) for target in targets}
+        self._require(planned)
+        return planned
+
+    def _require(self, planned: dict[str, tuple[Route, ...]]) -> None:
+        """Refuse a target that was named, or all of them, when no route can be tried here."""
+        hopeless = [name for name, ways in planned.items() if all(lacking(name, way) for way in ways)]
+        if not hopeless or ("all" in self.targets and len(hopeless) < len(planned)):
+            return
+        target = hopeless[0]
+        extras = min((lacking(target, way) for way in planned[target]), key=len)
+        raise MissingError(
+            "missing-extra",
+            f"no route to {target} can be tried: the packages of each are missing.",
+            received=", ".join(way.name for way in planned[target]),
+            hint=f"Run: {install_command(','.join(extras))}",
+        )
 
 
 def export(
@@ -231,11 +249,10 @@ def _destination(output: str | Path | None, options: ExportOptions) -> tuple[Pat
     return None, path
 
 
-def _copy_artifact(kit: Kit, target: Path) -> None:
+def _copy_artifact(result: ExportResult, kit: Kit, target: Path) -> None:
     """A plain copy beside the kit. An IR finds its weights by its own name, an ONNX file by the name it holds."""
-    suffix = target.suffix
-    artifact = next((made for made in kit.artifacts if made.path.endswith(suffix) and made.precision == "fp32"), None)
-    if artifact is None:
+    artifact = next((made for made in kit.artifacts if made.sha256 == result.artifacts[0].sha256), None)
+    if artifact is None:  # no route was accepted
         return
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -90,14 +90,6 @@ class KerasModel:
                     loops.append(str(layer.name))
         return tuple(loops)
 
-    def simplify(self) -> None:
-        """Make normalisation with fixed statistics one scale and one offset, which converters fold into weights."""
-        import keras
-
-        for layer in self.layers:
-            if type(layer) is keras.layers.BatchNormalization and not layer.renorm:
-                layer.call = _affine(layer)
-
     def _packed(self, tensors: Sequence[Any]) -> Any:
         import keras
 
@@ -378,26 +370,3 @@ def _pinned(spec: TensorSpec, shape: Shape) -> Shape:
             hint="Keep the lengths that the model fixes and choose only the free ones (?).",
         )
     return shape
-
-
-def _affine(layer: Any) -> Callable[..., Any]:
-    """``inputs * scale + offset`` for a batch normalisation at inference, as its ``call``."""
-    import keras
-
-    mean, variance = (
-        np.asarray(keras.ops.convert_to_numpy(v), "float64") for v in (layer.moving_mean, layer.moving_variance)
-    )
-    scale = 1.0 / np.sqrt(variance + layer.epsilon)
-    if layer.scale:
-        scale = scale * keras.ops.convert_to_numpy(layer.gamma)
-    offset = -mean * scale
-    if layer.center:
-        offset = offset + keras.ops.convert_to_numpy(layer.beta)
-
-    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG001  # the arguments of Keras
-        shape = [1] * len(inputs.shape)
-        shape[layer.axis] = -1
-        factor, term = (keras.ops.convert_to_tensor(v.reshape(shape), "float32") for v in (scale, offset))
-        return inputs * factor + term
-
-    return call

@@ -11,6 +11,7 @@ import faulthandler
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -21,6 +22,11 @@ from typing import Any, Optional, TextIO
 from edgekit.errors import EdgekitError
 from edgekit.jobs.codec import to_json
 from edgekit.jobs.protocol import Progress, Workspace, decode_job
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+#: Lines that only say where a library raised, such as OpenVINO's ``Exception from src/core/….cpp:84:``.
+_EMPTY_TALK = re.compile(r"(Exception from .*|Check '.*' failed at .*):?\Z")
 
 
 def main() -> None:
@@ -93,8 +99,9 @@ def _error_fields(error: EdgekitError) -> dict[str, Any]:
 
 def _foreign(error: BaseException, code: str) -> dict[str, Any]:
     """An error of a library, in one line: the first line of its message that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    lines = [_ANSI.sub("", line).strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not _EMPTY_TALK.match(line)]
+    text = f"{type(error).__name__}: {telling[0]}" if telling else type(error).__name__
     return {"code": code, "message": text[:500], "received": None, "hint": "Run again with --debug for the traceback."}
 
 

@@ -132,8 +132,9 @@ def _linear_scale(highest: float) -> Callable[[float], float]:
 
 
 def _log_scale(lowest: float, highest: float) -> Callable[[float], float]:
+    """Values beyond the axis, such as an interval that reaches down to zero, end at its edge."""
     span = math.log(highest / lowest)
-    return lambda value: _LABEL + (WIDTH - _LABEL - _VALUE) * math.log(value / lowest) / span
+    return lambda value: _LABEL + (WIDTH - _LABEL - _VALUE) * math.log(min(max(value, lowest), highest) / lowest) / span
 
 
 def _linear_ticks(highest: float) -> list[float]:

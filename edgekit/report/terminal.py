@@ -43,7 +43,8 @@ def view(result: Result) -> RenderableType:
         return _group([_head(summary), *_speed(summary), *_notes(summary)])
     if isinstance(result, RunResult):
         stored = [_plain(f"Stored result, measured {text.age(result.measured_at)}; --fresh measures again.")]
-        return _group([*_whole(summary), *(stored if result.cached else []), _plain(f"Report: {result.report}")])
+        page = [_plain(f"Report: {result.report}")] if result.report else []
+        return _group([*_whole(summary), *(stored if result.cached else []), *page])
     return _group([_head(summary), _grid(tables.artifacts(summary)), *_routes(summary), *_notes(summary)])
 
 

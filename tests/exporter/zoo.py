@@ -1,4 +1,4 @@
-"""Small Keras models, one per thing that converters get wrong: ``python -m tests.exporter.zoo NAME FILE``.
+"""Small Keras models, one per thing that converters get wrong: ``python -m tests.exporter.zoo FOLDER NAME...``.
 
 Building one imports Keras in the process's backend, so tests build them in a process of their own (`build`). Weights
 are random but seeded, and scaled so that outputs vary: the bias and the statistics of normalisation too.
@@ -86,13 +86,14 @@ def text() -> Any:
 
 
 def two() -> Any:
-    """Two named inputs of different rank, two named outputs in a dictionary."""
+    """Two named inputs of different rank, two named outputs in a dictionary, an average pool."""
     import keras
     from keras import layers
 
     image = keras.Input((8, 8, 1), name="image")
     extra = keras.Input((5,), name="extra")
-    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(image))
+    x = layers.Conv2D(4, 3, activation="relu")(image)
+    x = layers.Flatten()(layers.AveragePooling2D(2, padding="same")(x))
     x = layers.concatenate([x, layers.Dense(4, activation="tanh")(extra)])
     outputs = {"score": layers.Dense(3, activation="softmax")(x), "height": layers.Dense(1)(x)}
     return keras.Model({"image": image, "extra": extra}, outputs)
@@ -147,15 +148,15 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
-def build(name: str, path: Path) -> Path:
-    """Write a model of the zoo to a ``.keras`` file, in a process of its own."""
+def build(folder: Path, *names: str) -> Path:
+    """Write models of the zoo as ``folder/NAME.keras``, in a process of its own."""
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.exporter.zoo", name, str(path)]
+    command = [sys.executable, "-m", "tests.exporter.zoo", str(folder), *names]
     subprocess.run(command, check=True, env=env, cwd=Path(__file__).parents[2])
-    return path
+    return folder
 
 
-def _save(name: str, path: str) -> None:
+def _save(name: str, path: Path) -> None:
     import keras
 
     keras.utils.set_random_seed(7)
@@ -170,4 +171,5 @@ def _save(name: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    _save(*sys.argv[1:])
+    for _name in sys.argv[2:]:
+        _save(_name, Path(sys.argv[1], f"{_name}.keras"))

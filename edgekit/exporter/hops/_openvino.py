@@ -17,6 +17,9 @@ def save(model: openvino.Model, signature: Signature, folder: Path) -> Path:
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(model, cf=True)  # what convert_model does, which also sends telemetry
+    for node in model.get_ops():
+        for port in node.outputs():
+            port.set_names(set())  # names inside would be joined to those of outputs when nodes are fused
     for ports, specs in ((model.inputs, signature.inputs), (model.outputs, signature.outputs)):
         for port, spec in zip(ports, specs, strict=True):
             port.set_names({spec.name})

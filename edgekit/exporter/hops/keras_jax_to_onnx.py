@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._jax import symbolic
+from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._onnx import opset_of, save
 from edgekit.exporter.hops._pooling import to_channels_first
 from edgekit.exporter.hops._shapes import free_size
@@ -33,7 +34,7 @@ def convert(request: HopRequest) -> Path:
 
     inputs = request.signature.inputs
     loaded = load(request.model)
-    loaded.simplify()
+    fold_normalization(loaded)
     loaded.unroll(MOST_STEPS)
     with _without_equinox():
         import jax2onnx
@@ -48,7 +49,10 @@ def convert(request: HopRequest) -> Path:
                 output_names=[spec.name for spec in request.signature.outputs],
             )
         except jax.errors.InconclusiveDimensionOperation as err:
-            raise free_size(next(spec for spec in inputs if None in spec.shape[1:])) from err
+            for spec in inputs:
+                if None in spec.shape[1:]:
+                    raise free_size(spec) from err
+            raise
     to_channels_first(model.graph)
     return save(model, request)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import ModelError
+from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._shapes import traced
 from edgekit.exporter.keras_ import load
 
@@ -29,7 +30,7 @@ def convert(request: HopRequest) -> Path:
         for shape, spec in zip(traced(request.signature, 1), request.signature.inputs, strict=True)
     ]
     loaded = load(request.model)
-    loaded.simplify()
+    fold_normalization(loaded)
     loops = loaded.unroll(MOST_STEPS)
     if loops:
         raise ModelError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._openvino import save
 from edgekit.exporter.keras_ import load
 
@@ -23,7 +24,7 @@ def convert(request: HopRequest) -> Path:
     from openvino import opset16
 
     loaded = load(request.model)
-    loaded.simplify()
+    fold_normalization(loaded)
     parameters = [
         opset16.parameter(
             openvino.PartialShape([-1 if length is None else length for length in spec.shape]),

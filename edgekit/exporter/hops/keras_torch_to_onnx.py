@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import JobFailed
+from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._onnx import opset_of, save
 from edgekit.exporter.hops._torch import positional, zeros
 from edgekit.exporter.keras_ import load
@@ -31,7 +32,7 @@ def convert(request: HopRequest) -> Path:
     free: tuple[dict[int, Any], ...] = tuple({0: batch} if spec.shape[0] is None else {} for spec in inputs)
     examples = zeros(request.signature, TRACED_BATCH)
     loaded = load(request.model)
-    loaded.simplify()
+    fold_normalization(loaded)
     try:
         program = torch.onnx.export(
             positional(loaded),

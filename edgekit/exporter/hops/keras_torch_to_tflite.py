@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._torch import named, zeros
 from edgekit.exporter.keras_ import load
 
@@ -22,7 +23,7 @@ def convert(request: HopRequest) -> Path:
 
     examples = zeros(request.signature, 1)
     loaded = load(request.model)
-    loaded.simplify()
+    fold_normalization(loaded)
     path = request.folder / "model.tflite"
     litert_torch.convert(named(loaded, request.signature), sample_kwargs=examples).export(str(path))
     return path

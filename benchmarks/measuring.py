@@ -1,0 +1,116 @@
+"""What the benchmarks share: run a command, watch its memory, say where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+#: Seconds between two looks at the memory of a process tree.
+LOOK_S = 0.1
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class CommandFailed(RuntimeError):
+    """A command that is measured ended with an error; its last words are in the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A command that ended well.
+
+    Attributes:
+        seconds: wall time from the start of the process to its end.
+        peak_rss_bytes: most resident memory of the process and all below it at one look. A page that two of
+            them share counts twice.
+        stdout: what it printed.
+    """
+
+    seconds: float
+    peak_rss_bytes: int
+    stdout: str
+
+
+def run(command: Sequence[str | Path]) -> Ran:
+    """Run a command in a fresh home folder, so that no cache of an earlier run helps it.
+
+    Raises:
+        CommandFailed: its exit status is not 0.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as home, tempfile.TemporaryFile("w+") as log:
+        telemetry = Path(home, "intel", "openvino_telemetry")
+        telemetry.parent.mkdir()
+        telemetry.write_text("0")  # declined
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdout=log,
+            stderr=subprocess.STDOUT if "--json" not in command else subprocess.DEVNULL,
+            env={**os.environ, "HOME": home, "PYTHONUNBUFFERED": "1"},
+        )
+        peak, ended = _watch(process)
+        log.seek(0)
+        text = log.read()
+    if process.returncode:
+        raise CommandFailed(f"{shlex.join(map(str, command))}: exit status {process.returncode}\n{text[-2000:]}")
+    return Ran(ended - started, peak, text)
+
+
+def _watch(process: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """Wait for the end. Returns the highest sum of resident memory, and when the process ended."""
+    over = threading.Event()
+    looks = [0]
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            looks.append(tree_rss_bytes(process.pid))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    process.wait()  # without a limit, which would make it look only every 50 ms
+    ended = time.perf_counter()
+    over.set()
+    thread.join()
+    return max(looks), ended
+
+
+def tree_rss_bytes(pid: int) -> int:
+    """Resident bytes of a process and everything below it; 0 where it is gone or there is no ``/proc``."""
+    folder = Path("/proc", str(pid))
+    try:
+        pages = int((folder / "statm").read_text().split()[1])
+        children = " ".join((task / "children").read_text() for task in (folder / "task").iterdir()).split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * _PAGE + sum(tree_rss_bytes(int(child)) for child in children)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; every column but the first is right-aligned."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def conditions(distributions: Sequence[str], command: str) -> str:
+    """When, where and on which versions a table was measured, and the command that measures it again."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("edgekit", *distributions))
+    day = datetime.now(UTC).date().isoformat()
+    return f"{day}, {cpu()}, {os.cpu_count()} logical CPUs, Python {platform.python_version()}, {versions}. `{command}`"
+
+
+def cpu() -> str:
+    """Model name of the CPU."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

@@ -1,0 +1,96 @@
+"""Batch normalisation with fixed statistics is a scale and an offset: put them into the weights before converting.
+
+Converters and engines fold them too, but only where no transposition stands between, which depends on the route.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edgekit.exporter.keras_ import KerasModel
+
+
+def fold_normalization(loaded: KerasModel) -> None:
+    """Fold every batch normalisation, in place.
+
+    The scale goes into the kernel of the layer before it, the offset into its bias. Where there is no such layer, or
+    others use its output too, the normalisation becomes one multiplication and one addition.
+    """
+    import keras
+
+    for layer in loaded.layers:
+        if type(layer) is not keras.layers.BatchNormalization or layer.dtype_policy.compute_dtype != "float32":
+            continue
+        scale, offset = _affine(layer)
+        before = _sole_source(layer, loaded.model)
+        if before is not None:
+            _scale_kernel(before, scale)
+            scale = np.ones_like(scale)
+            if before.use_bias:
+                before.bias.assign(_numpy(before.bias) * _affine(layer)[0] + offset)
+                offset = np.zeros_like(offset)
+        layer.call = _call(layer.axis, scale, offset)
+
+
+def _affine(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset per channel, in float64."""
+    scale = 1.0 / np.sqrt(_numpy(layer.moving_variance) + layer.epsilon)
+    if layer.scale:
+        scale = scale * _numpy(layer.gamma)
+    offset = -_numpy(layer.moving_mean) * scale
+    if layer.center:
+        offset = offset + _numpy(layer.beta)
+    return scale, offset
+
+
+def _sole_source(layer: Any, model: Any) -> Any | None:
+    """The layer with a kernel whose output goes into this one and nowhere else."""
+    import keras
+
+    kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    if len(layer._inbound_nodes) != 1:
+        return None
+    tensor = layer._inbound_nodes[0].input_tensors[0]
+    before = tensor._keras_history.operation
+    if type(before) not in kinds or len(before._inbound_nodes) != 1 or len(before._outbound_nodes) != 1:
+        return None
+    if any(tensor is output for output in model.outputs) or before.activation is not keras.activations.linear:
+        return None
+    last = len(tensor.shape) - 1
+    channels_last = getattr(before, "data_format", "channels_last") == "channels_last" and layer.axis in (-1, last)
+    return before if channels_last and isinstance(before.kernel, keras.Variable) else None
+
+
+def _scale_kernel(layer: Any, scale: np.ndarray) -> None:
+    import keras
+
+    kernel = _numpy(layer.kernel)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        scale = scale.reshape(kernel.shape[-2:])  # (channel, multiplier)
+    layer.kernel.assign(kernel * scale)
+
+
+def _call(axis: int, scale: np.ndarray, offset: np.ndarray) -> Any:
+    """The ``call`` of a layer that multiplies and adds, and leaves out what changes nothing."""
+    import keras
+
+    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG001  # the arguments of Keras
+        shape = [1] * len(inputs.shape)
+        shape[axis] = -1
+        outputs = inputs
+        if np.any(scale != 1):
+            outputs = outputs * keras.ops.convert_to_tensor(scale.reshape(shape), "float32")
+        if np.any(offset != 0):
+            outputs = outputs + keras.ops.convert_to_tensor(offset.reshape(shape), "float32")
+        return outputs
+
+    return call
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(variable.value), np.float64)

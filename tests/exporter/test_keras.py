@@ -1,0 +1,183 @@
+"""Loading Keras files, reading signatures, and running them as the reference."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.errors import EdgekitError, ModelError, UsageError
+from edgekit.exporter.describe import DescribeJob, Description
+from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.observe import ObserveJob
+from edgekit.jobs.executor import Executor
+from tests.exporter import zoo
+
+#: Models that no zoo has: each is refused, or has a signature worth a look.
+_ODD = """
+import keras
+from keras import layers
+
+x = keras.Input((4,), name="x")
+keras.Model(x, layers.Lambda(lambda t: t * 2, name="double")(x)).save("lambda.keras")
+
+class Twice(layers.Layer):
+    def call(self, x):
+        return x * 2
+
+keras.Model(x, Twice()(x)).save("custom.keras")
+y = layers.Dense(2, name="y")(x)
+keras.Model(x, [y, layers.Dense(1, name="z")(y)]).save("listed.keras")
+keras.Model(x, {"x": layers.Dense(4)(x)}).save("same-name.keras")
+keras.Sequential([keras.Input((6,)), layers.Embedding(11, 3), layers.Flatten(), layers.Dense(2)]).save("ids.keras")
+keras.Sequential([keras.Input((4,)), layers.Dense(2, kernel_initializer="zeros")]).save("constant.keras")
+keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dropout(0.5), layers.Dense(3)]).save("wide.keras")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = zoo.build(tmp_path_factory.mktemp("keras"), "cnn", "two", "text", "anysize", "gru")
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", _ODD], check=True, env=env, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with Executor() as executor:
+        yield executor
+
+
+def _describe(executor: Executor, path: Path, pins: dict[str, tuple[int | None, ...]] | None = None) -> Description:
+    return executor.run(DescribeJob(executor.add(path), pins or {}), conversion_context("jax"))
+
+
+def _refusal(executor: Executor, path: Path) -> EdgekitError:
+    with pytest.raises(ModelError) as caught:
+        _describe(executor, path)
+    return caught.value
+
+
+def test_signature_of_dictionaries_has_their_names(executor: Executor, folder: Path) -> None:
+    found = _describe(executor, folder / "two.keras").signature
+    assert [str(spec) for spec in found.inputs] == ["extra=?x5:float32", "image=?x8x8x1:float32"]
+    assert [str(spec) for spec in found.outputs] == ["height=?x1:float32", "score=?x3:float32"]
+
+
+def test_signature_of_a_list_has_the_layers_names(executor: Executor, folder: Path) -> None:
+    found = _describe(executor, folder / "listed.keras").signature
+    assert [spec.name for spec in found.outputs] == ["y", "z"]
+
+
+def test_an_output_called_like_an_input_gets_another_name(executor: Executor, folder: Path) -> None:
+    found = _describe(executor, folder / "same-name.keras").signature
+    assert [spec.name for spec in (*found.inputs, *found.outputs)] == ["x", "x_output"]
+
+
+def test_integer_inputs_and_free_sizes_are_declared(executor: Executor, folder: Path) -> None:
+    assert str(_describe(executor, folder / "text.keras").signature.inputs[0]) == "ids=?x16:int32"
+    assert str(_describe(executor, folder / "anysize.keras").signature.inputs[0]) == "image=?x?x?x3:float32"
+
+
+def test_description_has_figures_and_the_version_that_wrote_the_file(executor: Executor, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "cnn.keras") as archive:
+        written = json.loads(archive.read("metadata.json"))["keras_version"]
+    found = _describe(executor, folder / "cnn.keras")
+    assert (found.framework, found.backend) == (f"keras {written}", "jax")
+    assert found.parameters == 3 * 3 * 16 + 4 * 16 + (3 * 3 * 16 + 1) * 32 + 4 * 32 + 33 * 10
+    assert found.layers == 10
+
+
+def test_a_pinned_size_is_in_inputs_and_outputs(executor: Executor, folder: Path) -> None:
+    found = _describe(executor, folder / "anysize.keras", {"image": (None, 24, 40, 3)}).signature
+    assert found.inputs[0].shape == (None, 24, 40, 3)
+    assert found.outputs[0].shape == (None, 4)
+
+
+@pytest.mark.parametrize(
+    ("pins", "code"), [({"picture": (None, 8, 8, 3)}, "unknown-input"), ({"image": (None, 8, 8, 1)}, "wrong-pin")]
+)
+def test_a_pin_that_does_not_fit_is_refused(
+    executor: Executor, folder: Path, pins: dict[str, tuple[int | None, ...]], code: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        _describe(executor, folder / "anysize.keras", pins)
+    assert caught.value.code == code
+    assert "image=?x?x?x3:float32" in f"{caught.value}{caught.value.hint}"
+
+
+def test_a_lambda_is_refused_and_named(executor: Executor, folder: Path) -> None:
+    error = _refusal(executor, folder / "lambda.keras")
+    assert (error.code, error.received) == ("lambda-layer", "layer double")
+
+
+def test_a_class_of_the_users_own_is_named(executor: Executor, folder: Path) -> None:
+    error = _refusal(executor, folder / "custom.keras")
+    assert error.code == "custom-layer"
+    assert "Twice" in error.message
+
+
+def test_files_that_are_no_model_are_told_apart(executor: Executor, folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "cnn.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.keras").write_text("no archive")
+    (tmp_path / "old.keras").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("readme.txt", "no model")
+    assert "cut off" in _refusal(executor, tmp_path / "cut.keras").message
+    assert "zip archive" in _refusal(executor, tmp_path / "text.keras").message
+    assert "HDF5" in _refusal(executor, tmp_path / "old.keras").message
+    assert "config.json" in _refusal(executor, tmp_path / "other.keras").message
+
+
+def test_damaged_weights_are_refused(executor: Executor, folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(folder / "cnn.keras") as source, zipfile.ZipFile(tmp_path / "bad.keras", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, b"nothing" if name.endswith(".h5") else source.read(name))
+    assert _refusal(executor, tmp_path / "bad.keras").code == "unloadable-model"
+
+
+def test_generated_inputs_make_outputs_vary_and_show_noise(executor: Executor, folder: Path) -> None:
+    found = executor.run(ObserveJob(executor.add(folder / "two.keras"), {}, {}, 16), conversion_context("jax"))
+    inputs = {name: np.load(executor.path(blob)) for name, blob in found.inputs.items()}
+    outputs = {name: np.load(executor.path(blob)) for name, blob in found.outputs.items()}
+    assert {name: array.shape for name, array in inputs.items()} == {"extra": (16, 5), "image": (16, 8, 8, 1)}
+    assert found.reacts == {"extra": True, "image": True}
+    for name, array in outputs.items():
+        assert 0 < found.noise_floor[name] < 1e-4 * array.std(axis=0).mean()
+
+
+def test_token_ids_stay_within_the_embedding(executor: Executor, folder: Path) -> None:
+    """Also where the input is a float, as Keras declares it unless told otherwise."""
+    for model, name, limit in (("text", "ids", 50), ("ids", None, 11)):
+        found = executor.run(ObserveJob(executor.add(folder / f"{model}.keras"), {}, {}, 64), conversion_context("jax"))
+        (key,) = found.inputs
+        values = np.load(executor.path(found.inputs[key]))
+        assert name in (None, key)
+        assert set(np.unique(values)) == set(range(limit))
+
+
+def test_an_output_that_ignores_its_input_is_noticed(executor: Executor, folder: Path) -> None:
+    found = executor.run(ObserveJob(executor.add(folder / "constant.keras"), {}, {}, 8), conversion_context("jax"))
+    assert list(found.reacts.values()) == [False]
+
+
+@pytest.mark.slow
+def test_backends_agree_on_the_reference(executor: Executor, folder: Path) -> None:
+    """The same file gives the same numbers wherever it is loaded, though weights start at zero while loading."""
+    for model in ("cnn", "gru", "wide"):
+        blob = executor.add(folder / f"{model}.keras")
+        first = executor.run(ObserveJob(blob, {}, {}, 8), conversion_context("jax"))
+        for backend in ("torch", "openvino"):
+            other = executor.run(ObserveJob(blob, first.inputs, {}), conversion_context(backend))
+            for name, expected in first.outputs.items():
+                left, right = (np.load(executor.path(blob)) for blob in (expected, other.outputs[name]))
+                np.testing.assert_allclose(left, right, atol=1e-3 * left.std(axis=0).mean(), rtol=0)

@@ -1,0 +1,63 @@
+"""`edgekit.bench`: which stored rows a timing is held against."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import edgekit
+from edgekit.errors import UsageError
+from edgekit.latency.bench import compared, read_baseline
+from edgekit.results import BenchResult
+from edgekit.types import Evidence
+from tests.latency.made import row, speeds
+
+
+def test_a_row_is_no_regression_against_itself() -> None:
+    one = row(speeds(1.0))
+    (comparison,) = compared([one], [one], 0.05)
+    assert comparison.answer == "no difference shown"
+    assert not comparison.regression
+
+
+def test_twice_the_time_is_a_regression() -> None:
+    (comparison,) = compared([row(speeds(2.0))], [row(speeds(1.0))], 0.05)
+    assert (comparison.answer, comparison.regression) == ("slower", True)
+    assert comparison.ratio == pytest.approx(2.0, rel=0.05)
+
+
+def test_rows_are_matched_by_target_and_precision() -> None:
+    fast, slow = row(speeds(1.0)), row(speeds(9.0), precision="int8")
+    other = row(speeds(1.0), target="tflite")
+    (comparison,) = compared([fast, other], [slow, fast], 0.05)
+    assert comparison.ratio == pytest.approx(1.0)
+
+
+def test_a_stored_result_reads_back(tmp_path: Path) -> None:
+    result = BenchResult(True, "verified", Evidence("real", 3, ()), None, (row(speeds(1.0)),))
+    (tmp_path / "base.json").write_text(json.dumps(result.to_json()))
+    assert read_baseline(tmp_path / "base.json") == result.results
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"schema": "edgekit.check/1"}'])
+def test_what_is_no_baseline(text: str, tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text(text)
+    with pytest.raises(UsageError) as error:
+        read_baseline(tmp_path / "base.json")
+    assert error.value.code == "bad-baseline"
+
+
+def test_two_kits_are_timed_side_by_side(twin_onnx: Path, twin_openvino: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    from tests.models import twin_inputs
+
+    np.savez(tmp_path / "data.npz", **twin_inputs(4))
+    result = edgekit.bench([twin_onnx, twin_openvino], data=tmp_path / "data.npz", max_seconds=0.3)
+    assert [one.runtime for one in result.results] == ["onnxruntime", "openvino"]
+    assert all(one.latency_ms is not None for one in result.results)
+    assert result.kit is None
+    assert result == replace(result)
