@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import tempfile
@@ -33,11 +34,13 @@ class Ran:
         seconds: wall time from the start of the process to its end.
         peak_rss_bytes: most resident memory of the process and all below it at one look. A page that two of
             them share counts twice.
+        foreign_cpus: CPUs that everything else on the machine kept busy meanwhile; 0 where there is no ``/proc``.
         stdout: what it printed.
     """
 
     seconds: float
     peak_rss_bytes: int
+    foreign_cpus: float
     stdout: str
 
 
@@ -47,23 +50,31 @@ def run(command: Sequence[str | Path]) -> Ran:
     Raises:
         CommandFailed: its exit status is not 0.
     """
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as home, tempfile.TemporaryFile("w+") as log:
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as home,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as log,
+    ):
         telemetry = Path(home, "intel", "openvino_telemetry")
         telemetry.parent.mkdir()
         telemetry.write_text("0")  # declined
-        started = time.perf_counter()
+        others, started = _foreign_cpu_s(), time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
-            stdout=log,
-            stderr=subprocess.STDOUT if "--json" not in command else subprocess.DEVNULL,
+            stdout=output,
+            stderr=log,
             env={**os.environ, "HOME": home, "PYTHONUNBUFFERED": "1"},
         )
         peak, ended = _watch(process)
+        seconds = ended - started
+        foreign_cpus = max(0.0, (_foreign_cpu_s() - others) / seconds)
+        output.seek(0)
         log.seek(0)
-        text = log.read()
+        text, words = output.read(), log.read()
     if process.returncode:
-        raise CommandFailed(f"{shlex.join(map(str, command))}: exit status {process.returncode}\n{text[-2000:]}")
-    return Ran(ended - started, peak, text)
+        command_line = shlex.join(map(str, command))
+        raise CommandFailed(f"{command_line}: exit status {process.returncode}\n{(words or text)[-2000:]}")
+    return Ran(seconds, peak, foreign_cpus, text)
 
 
 def _watch(process: subprocess.Popen[bytes]) -> tuple[int, float]:
@@ -82,6 +93,17 @@ def _watch(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     over.set()
     thread.join()
     return max(looks), ended
+
+
+def _foreign_cpu_s() -> float:
+    """CPU seconds of the whole machine since its start, less those of the processes that were started here."""
+    stat = Path("/proc/stat")
+    if not stat.is_file():
+        return 0.0
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, stat.read_text().split(maxsplit=9)[1:9])
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return busy - own.ru_utime - own.ru_stime
 
 
 def tree_rss_bytes(pid: int) -> int:

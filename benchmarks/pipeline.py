@@ -38,6 +38,9 @@ TARGET_BYTES = 8 << 30
 LIBRARIES = ("keras", "jax", "jax2onnx", "onnx", "onnxruntime", "openvino", "litert-converter", "ai-edge-litert",
              "nncf", "ai-edge-quantizer")  # fmt: skip
 
+HEAD = ("Pair", "edgekit s", "raw s", "Ratio", "Openings", "Timed s", "edgekit peak GiB", "raw peak GiB",
+        "CPUs of others")  # fmt: skip
+
 _ROUTES = {"onnx": "keras@jax>onnx", "openvino": "keras@jax>onnx>openvino", "tflite": "keras@jax>stablehlo>tflite"}
 
 #: Names that OpenVINO makes up and numbers through a process.
@@ -118,25 +121,27 @@ def _expect_routes(result: dict[str, Any]) -> None:
             raise SystemExit(f"edgekit went {row['route']}, the raw script goes {expected}: bring them into line.")
 
 
+def _row(number: int, pair: Pair) -> list[str]:
+    """One line of the table, in the order of `HEAD`."""
+    ours, theirs = pair.edgekit, pair.raw
+    return [
+        f"{number}",
+        f"{ours.seconds:.1f}",
+        f"{theirs.seconds:.1f}",
+        f"{pair.ratio:.2f}",
+        f"{pair.openings}",
+        f"{pair.timed_s:.1f}",
+        f"{ours.peak_rss_bytes / 2**30:.2f}",
+        f"{theirs.peak_rss_bytes / 2**30:.2f}",
+        f"{ours.foreign_cpus:.1f} and {theirs.foreign_cpus:.1f}",
+    ]
+
+
 def _report(pairs: list[Pair], folder: Path, data: Path) -> list[str]:
     """Print both tables. Returns the artifacts that differ."""
     ratios = [pair.ratio for pair in pairs]
-    rows = [
-        [
-            f"{number}",
-            f"{pair.edgekit.seconds:.1f}",
-            f"{pair.raw.seconds:.1f}",
-            f"{pair.ratio:.2f}",
-            f"{pair.openings}",
-            f"{pair.timed_s:.1f}",
-            f"{pair.edgekit.peak_rss_bytes / 2**30:.2f}",
-            f"{pair.raw.peak_rss_bytes / 2**30:.2f}",
-        ]
-        for number, pair in enumerate(pairs, 1)
-    ]
     print(f"{conditions(LIBRARIES, f'python benchmarks/pipeline.py --pairs {len(pairs)}')}\n")
-    head = ("Pair", "edgekit s", "raw s", "Ratio", "Openings", "Timed s", "edgekit peak GiB", "raw peak GiB")
-    print(table(head, rows))
+    print(table(HEAD, (_row(number, pair) for number, pair in enumerate(pairs, 1))))
     peak = max(pair.edgekit.peak_rss_bytes for pair in pairs)
     print(
         f"\nRatio: median **{median(ratios):.2f}**, from {min(ratios):.2f} to {max(ratios):.2f}; at most "
@@ -144,9 +149,8 @@ def _report(pairs: list[Pair], folder: Path, data: Path) -> list[str]:
         f"processes of edgekit together: {peak / 2**30:.2f} GiB, of at most {TARGET_BYTES >> 30}"
         f"{'' if peak <= TARGET_BYTES else ', which is missed'}.\n"
     )
-    verdicts = {
-        name: _sameness(name, folder, data) for name in sorted(path.name for path in (folder / "raw").glob("*-*"))
-    }
+    names = sorted(path.name for path in (folder / "raw").glob("*-*"))
+    verdicts = {name: _sameness(name, folder, data) for name in names}
     print(table(("Artifact", "edgekit against raw"), [(name, text) for name, (_, text) in verdicts.items()]))
     return [name for name, (same, _) in verdicts.items() if not same]
 

@@ -163,6 +163,8 @@ def to_openvino(onnx_file: Path, folder: Path) -> Path:
 
     model = openvino.Core().read_model(onnx_file)
     apply_moc_transformations(model, cf=True)
+    for output in (output for node in model.get_ops() for output in node.outputs()):
+        output.set_names(set())
     for port, name in ((model.input(0), "image"), (model.output(0), "probs")):
         port.set_names({name})
         port.get_node().set_friendly_name(name)

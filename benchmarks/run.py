@@ -28,7 +28,8 @@ _PIPELINE = """
 [raw_pipeline.py](../benchmarks/raw_pipeline.py): one script, one process, the same routes, the same calls, the same
 calibration images, one pass of each artifact over the held-out images, and the same openings and timed seconds.
 edgekit runs each step in a process of its own and compares more: two batch sizes, golden and evaluation samples, the
-noise floor of the source. They take turns, each in fresh processes with an empty home folder.
+noise floor of the source. They take turns, each in fresh processes with an empty home folder. The last column says
+how many of the machine's CPUs other programs kept busy during each of the two: only pairs with little there count.
 """
 
 _STARTUP = """

@@ -34,6 +34,7 @@ from edgekit.types import Artifact, Blob, Origin
 
 SCHEMA = "edgekit.kit/1"
 MANIFEST = "kit.json"
+LOCK = ".lock"
 
 #: Where kits go that are not named with ``-o``.
 OUTPUT_ROOT = Path("edgekit-out")
@@ -127,7 +128,8 @@ class Kit:
         check_writable(folder)
         empty = Manifest(SCHEMA, edgekit.__version__, 1, _absolute(source), None, (), ())
         if not (folder / MANIFEST).exists():
-            if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            ours = (folder / LOCK).exists()  # of a command that was killed before its first commit
+            if folder.is_dir() and not ours and any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise UsageError(
                     "not-a-kit",
                     "this folder holds other files.",
@@ -263,7 +265,7 @@ class Kit:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a") as lock:
+        with (self.folder / LOCK).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -68,6 +68,17 @@ def test_preparing_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "kit").exists()
 
 
+def test_a_folder_whose_first_command_was_killed_can_be_used(tmp_path: Path) -> None:
+    folder = tmp_path / "kit"
+    folder.mkdir()
+    (folder / "golden.npz").write_bytes(b"whole")
+    with pytest.raises(UsageError, match="other files"):
+        Kit.prepare(folder, source(tmp_path), replace_source=False)
+    (folder / ".lock").touch()  # the first thing that a commit makes
+    Kit.prepare(folder, source(tmp_path), replace_source=False).commit(result=result())
+    assert not list(folder.glob("golden*"))
+
+
 def test_a_commit_that_is_stopped_before_its_last_step_leaves_the_old_kit(
     kit: Kit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,9 +178,7 @@ def test_another_source_needs_replace(kit: Kit, tmp_path: Path) -> None:
     assert [one.target for one in Kit.open(kit.folder).artifacts] == ["tflite"]
 
 
-def test_a_relative_path_means_the_same_from_every_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_means_the_same_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = source(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 import edgekit
 from edgekit.errors import DataError, UsageError
+from edgekit.samples import save_npz
 from tests import models
 
 
@@ -48,7 +49,7 @@ def test_one_artifact_has_to_be_chosen(digits_kit: Path) -> None:
 
 def test_a_file_of_its_own(twin_tflite: Path, tmp_path: Path) -> None:
     inputs = models.twin_inputs(4)
-    np.savez(tmp_path / "data.npz", **inputs, extra=np.arange(4))
+    save_npz(tmp_path / "data.npz", [*inputs.items(), ("extra", np.arange(4))])
     done = edgekit.predict(twin_tflite, tmp_path / "data.npz", labels="extra", output=tmp_path / "out.npz")
     assert done.ok
     assert done.samples == 4
@@ -58,7 +59,7 @@ def test_a_file_of_its_own(twin_tflite: Path, tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written(twin_onnx: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "data.npz", **models.twin_inputs(2))
+    save_npz(tmp_path / "data.npz", models.twin_inputs(2).items())
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError) as error:
         edgekit.predict(twin_onnx, tmp_path / "data.npz", output=tmp_path / "file" / "out.npz")

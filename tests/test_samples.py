@@ -32,7 +32,10 @@ X = Signature((TensorSpec("x", (None, 3), "float32"),), ())
 def numbered(folder: Path, count: int) -> Samples:
     """Samples that carry their own number, and the number as label."""
     numbers = np.arange(count)
-    arrays = {"x": np.repeat(numbers[:, None], 3, axis=1).astype(np.float32), "label": numbers}
+    arrays: dict[str, np.ndarray] = {
+        "x": np.repeat(numbers[:, None], 3, axis=1).astype(np.float32),
+        "label": numbers,
+    }
     paths = save_arrays(folder, "a", arrays)
     return Samples({"x": paths["x"]}, paths["label"], "numbers")
 
@@ -148,7 +151,7 @@ def test_the_sample_that_is_not_finite_is_named(bad: float, tmp_path: Path) -> N
 
 
 def test_arrays_go_through_an_npz_unchanged(tmp_path: Path) -> None:
-    arrays = {"a/b": np.arange(6).reshape(2, 3), "c": np.float32([1.5])}
+    arrays: dict[str, np.ndarray] = {"a/b": np.arange(6).reshape(2, 3), "c": np.array([1.5], np.float32)}
     save_npz(tmp_path / "made.npz", arrays.items())
     save_npz(tmp_path / "again.npz", arrays.items())
     with np.load(tmp_path / "made.npz") as loaded:

@@ -123,6 +123,10 @@ HOPS = Registry[HopRow](
         ),
         _hop("onnx>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 0.5),
+        # Nothing needs TensorFlow: its routes come last.
+        _hop("keras@tensorflow>saved_model", "keras,tensorflow", ("keras", "tensorflow"), 12, backend="tensorflow"),
+        _hop("saved_model>openvino", "export-openvino", ("openvino",), 0.5),
+        _hop("saved_model>tflite", "tensorflow", ("tensorflow",), 2, backend="tensorflow"),
     ),
 )
 

@@ -1,7 +1,7 @@
 """A distribution with hops that misbehave, found through entry points as a third party's would be.
 
-Each hop leads from ``keras@openvino`` to a representation of its own that edgekit says leads on to ``openvino``, so each
-is a route with its own name. They cost less than the built-in routes and are tried first.
+Each hop leads from ``keras@openvino`` to a representation of its own, and a second one from there to ``openvino``, so
+each is a route with its own name. They cost less than the built-in routes and are tried first.
 """
 
 from __future__ import annotations

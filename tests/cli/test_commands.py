@@ -102,7 +102,16 @@ def test_check_against_another_artifact(kit: Path) -> None:
 
 def test_quantize(digits_kit: Path, digits: Path, tmp_path: Path) -> None:
     kit = copied(digits_kit, tmp_path)
-    data = ("--data", digits / "train.npz", "--eval-data", digits / "test.npz", "--labels", "label", "--max-drop", "0.1")
+    data = (
+        "--data",
+        digits / "train.npz",
+        "--eval-data",
+        digits / "test.npz",
+        "--labels",
+        "label",
+        "--max-drop",
+        "0.1",
+    )
     document = edgekit("quantize", kit, *data, "--target", "tflite", "--io", "int8", "--json", cwd=kit).document
     assert document["schema"] == "edgekit.quantize/1"
     row = only(document["artifacts"])
@@ -182,9 +191,7 @@ def chain(path: Path, layers: int) -> None:
 
     weights = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32) / 16
     nodes = [helper.make_node("MatMul", [f"x{index}", "w"], [f"x{index + 1}"]) for index in range(layers)]
-    given, made = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 256]) for name in ("x0", f"x{layers}")
-    )
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 256]) for name in ("x0", f"x{layers}"))
     graph = helper.make_graph(nodes, "chain", [given], [made], [onnx.numpy_helper.from_array(weights, "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 

@@ -185,8 +185,12 @@ def test_a_data_file_that_is_no_archive(digits_kit: Path, tmp_path: Path) -> Non
     [
         ("keras", ("export", "MODEL"), "keras,jax,export-onnx"),
         ("jax,torch", ("export", "MODEL", "--target", "onnx"), "keras,jax,export-onnx"),
-        ("litert_converter,litert_torch", ("export", "MODEL", "--target", "tflite"), "export-tflite"),
-        ("nncf", ("quantize", "KIT", "--target", "onnx", "--data", "DATA", "--labels", "label"), "quantize,onnxruntime"),
+        ("litert_converter,litert_torch,tensorflow", ("export", "MODEL", "--target", "tflite"), "export-tflite"),
+        (
+            "nncf",
+            ("quantize", "KIT", "--target", "onnx", "--data", "DATA", "--labels", "label"),
+            "quantize,onnxruntime",
+        ),
         ("onnxruntime", ("check", "KIT", "--target", "onnx"), "onnxruntime"),
         ("openvino", ("bench", "KIT", "--target", "openvino"), "openvino"),
     ],
