@@ -51,7 +51,7 @@ class Row:
         if missing:
             raise MissingError(
                 "missing-extra",
-                f"{self.name} needs {', '.join(missing)}, which this environment does not have.",
+                f"{self.name} needs the package {', '.join(missing)}, which is not installed.",
                 hint=f"Run: {install_command(self.extra)}",
             )
 

@@ -141,6 +141,11 @@ def _attempt(
     return Export(_describe(target, route, files, evaluation), paths, evaluation), "accepted", ""
 
 
+def in_order(target: str, found: Iterable[Route]) -> tuple[Route, ...]:
+    """Routes in the order they are tried: those that can be tried here first, each part in the order given."""
+    return tuple(sorted(found, key=lambda route: bool(lacking(target, route))))
+
+
 def lacking(target: str, route: Route) -> tuple[str, ...]:
     """Extras to install before a route can be tried and its result run."""
     runtime = runtime_for(target)

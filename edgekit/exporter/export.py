@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as with_fields  # `replace` is an option of export
 from pathlib import Path
 
 import numpy as np
 
 from edgekit.errors import MissingError, UsageError
-from edgekit.exporter.attempts import Converter, Export, lacking, try_routes
+from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
 from edgekit.jobs.protocol import blob_of
@@ -58,7 +59,9 @@ class ExportOptions:
                 received=str(self.opset),
                 hint="Add --target onnx.",
             )
-        planned = {target: routes(kind, target, backend=self.backend, route=self.route) for target in targets}
+        planned = {
+            target: in_order(target, routes(kind, target, backend=self.backend, route=self.route)) for target in targets
+        }
         self._require(planned)
         return planned
 
@@ -68,7 +71,10 @@ class ExportOptions:
         if not hopeless or ("all" in self.targets and len(hopeless) < len(planned)):
             return
         target = hopeless[0]
-        extras = min((lacking(target, way) for way in planned[target]), key=len)
+        # The least to install, and TensorFlow, the largest by far, only where nothing else leads there.
+        extras = min(
+            (lacking(target, way) for way in planned[target]), key=lambda found: ("tensorflow" in found, len(found))
+        )
         raise MissingError(
             "missing-extra",
             f"no route to {target} can be tried: the packages of each are missing.",
@@ -133,9 +139,7 @@ def export(
         result = export_into(kit, source, reference, options, bench, strict=strict)
         if any(row.path for row in result.artifacts):  # else the kit that may be there stays as it is
             kit.commit(result=result)
-        if copy is not None:
-            _copy_artifact(result, kit, copy)
-        return result
+        return result if copy is None else _copied(result, kit, copy)
 
 
 def _reference(
@@ -249,13 +253,17 @@ def _destination(output: str | Path | None, options: ExportOptions) -> tuple[Pat
     return None, path
 
 
-def _copy_artifact(result: ExportResult, kit: Kit, target: Path) -> None:
-    """A plain copy beside the kit. An IR finds its weights by its own name, an ONNX file by the name it holds."""
+def _copied(result: ExportResult, kit: Kit, target: Path) -> ExportResult:
+    """The result that names a plain copy, which is written beside the kit.
+
+    An IR finds its weights by its own name, an ONNX file by the name it holds.
+    """
     artifact = next((made for made in kit.artifacts if made.sha256 == result.artifacts[0].sha256), None)
     if artifact is None:  # no route was accepted
-        return
+        return result
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         for file in kit.files(artifact):
             name = file.name if file.suffix == ".data" else target.with_suffix(file.suffix).name
             shutil.copyfile(file, target.with_name(name))
+    return with_fields(result, warnings=(*result.warnings, f"A plain copy is {target}."))

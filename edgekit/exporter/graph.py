@@ -123,8 +123,15 @@ HOPS = Registry[HopRow](
         ),
         _hop("onnx>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 0.5),
-        # Nothing needs TensorFlow: its routes come last.
-        _hop("keras@tensorflow>saved_model", "keras,tensorflow", ("keras", "tensorflow"), 12, backend="tensorflow"),
+        # It takes 4 s; the cost keeps TensorFlow, which nothing needs, behind every other way.
+        _hop(
+            "keras@tensorflow>saved_model",
+            "keras,tensorflow",
+            ("keras", "tensorflow"),
+            12,
+            "at most 128 steps of a recurrent layer, no spaces in names of inputs",
+            backend="tensorflow",
+        ),
         _hop("saved_model>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("saved_model>tflite", "tensorflow", ("tensorflow",), 2, backend="tensorflow"),
     ),

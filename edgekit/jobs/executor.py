@@ -25,6 +25,9 @@ OnProgress = Callable[[Progress], None]
 #: Most jobs at once. Two jobs of 4 GiB each stay within 8 GiB.
 MAX_PARALLEL = 2
 
+#: Folders of running commands, followed by the process id.
+_PREFIX = "edgekit-run-"
+
 #: An idle worker that holds more than this is replaced before its next job.
 IDLE_BYTES = 2 << 30
 
@@ -51,7 +54,8 @@ class Executor:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or default_limits()
-        self._root = Path(tempfile.mkdtemp(prefix="edgekit-"))
+        _sweep_killed()
+        self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._paths: dict[str, Path] = {}
         self._warm: dict[object, Worker] = {}
         self._live: set[Worker] = set()
@@ -174,6 +178,24 @@ class Executor:
         for blob in blobs_in(result):
             self._paths.setdefault(blob.sha256, folder / blob.name)
         return result
+
+
+def _sweep_killed() -> None:
+    """Remove the folders of commands that were killed: nobody else can."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}[0-9]*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)  # of another user, it is theirs to remove
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def parallel_jobs() -> int:

@@ -89,7 +89,9 @@ def estimate_p50(openings: Sequence[Samples], *, seed: int = 0) -> Estimate:
     """
     pooled = np.sort(np.concatenate(openings))
     medians = _resampled_medians(openings, _draws(len(openings), np.random.default_rng(seed)))
-    return _estimate(percentile(pooled, 50), medians, len(openings))
+    value = percentile(pooled, 50)
+    low, high = _interval(value, medians, len(openings))
+    return Estimate(value, max(0.0, low), high)
 
 
 def estimate_ratio(
@@ -111,7 +113,9 @@ def estimate_ratio(
     below = above if paired else _draws(len(denominator), generator)
     value = percentile(np.sort(np.concatenate(numerator)), 50) / percentile(np.sort(np.concatenate(denominator)), 50)
     ratios = _resampled_medians(numerator, above) / _resampled_medians(denominator, below)
-    return _estimate(value, ratios, min(len(numerator), len(denominator)))
+    # On the logarithm a ratio and its inverse have the same interval, and none reaches zero.
+    low, high = _interval(math.log(value), np.log(ratios), min(len(numerator), len(denominator)))
+    return Estimate(value, math.exp(low), math.exp(high))
 
 
 def _draws(openings: int, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -119,8 +123,8 @@ def _draws(openings: int, generator: np.random.Generator) -> NDArray[np.int64]:
     return generator.multinomial(openings, np.full(openings, 1 / openings), size=RESAMPLES)
 
 
-def _estimate(value: float, resampled: NDArray[np.float64], openings: int) -> Estimate:
-    """The interval of a resampled figure, made for few openings.
+def _interval(value: float, resampled: NDArray[np.float64], openings: int) -> tuple[float, float]:
+    """The interval of a resampled figure, made for few openings, widened to hold the figure itself.
 
     Source: Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 69 (2015): plain
     percentiles of n openings are too narrow by a factor ``sqrt(n / (n - 1))`` and by the normal instead of Student's
@@ -131,10 +135,10 @@ def _estimate(value: float, resampled: NDArray[np.float64], openings: int) -> Es
     reach = math.sqrt(openings / (openings - 1)) * student_quantile(1 - ALPHA / 2, openings - 1)
     if openings < FEW_OPENINGS:
         half = reach * float(np.std(resampled))
-        return Estimate(value, max(0.0, value - half), value + half)
+        return value - half, value + half
     tail = 100 * NormalDist().cdf(-reach)
     low, high = np.percentile(resampled, [tail, 100 - tail])
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    return min(float(low), value), max(float(high), value)
 
 
 def _resampled_medians(openings: Sequence[Samples], draws: NDArray[np.int64]) -> NDArray[np.float64]:

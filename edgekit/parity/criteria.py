@@ -140,9 +140,13 @@ def judge(
         if mismatch:
             findings.append(("failed", mismatch))
             continue
-        figures, about = _compare(name, reference[name], got[name], precision, noise_floor.get(name, 0.0), tolerance)
+        figures, faults, shortfalls = _compare(
+            name, reference[name], got[name], precision, noise_floor.get(name, 0.0), tolerance
+        )
         outputs.append(figures)
-        findings.extend(about)
+        findings.extend(faults)
+        doubtful = _cannot_prove(precision, evidence) and not _lost(figures)
+        findings.extend(("weak", reason) if doubtful else (found, reason) for found, reason in shortfalls)
     verdict = worst(["verified", *(found for found, _ in findings)])
     return Parity(verdict, unique(reason for _, reason in findings), tuple(outputs), evidence)
 
@@ -202,8 +206,22 @@ def _findings_about_evidence(
     still = [name for name, moves in reacts.items() if not moves]
     if still:
         yield "weak", f"no output reacts to input {_listed(still)}, so a fault behind it cannot show."
-    if evidence.inputs == "generated" and precision.startswith(("int8", "int4")):
+    if _cannot_prove(precision, evidence):
         yield "weak", f"generated inputs cannot prove the accuracy of {precision}; give real samples with --data."
+
+
+def _cannot_prove(precision: str, evidence: Evidence) -> bool:
+    """Whether the inputs are noise and the artifact is quantized.
+
+    One that was calibrated on real samples may be poor on noise and good where it is used, so that a poor figure is
+    a doubt there, not a failure.
+    """
+    return evidence.inputs == "generated" and precision.startswith(("int8", "int4"))
+
+
+def _lost(figures: OutputParity) -> bool:
+    """Whether the error is larger than the output itself: no inputs excuse that."""
+    return figures.sqnr_db is not None and figures.sqnr_db < 0
 
 
 def _mismatch(name: str, want: Array, have: Array) -> str | None:
@@ -218,7 +236,8 @@ def _mismatch(name: str, want: Array, have: Array) -> str | None:
 
 def _compare(
     name: str, want: Array, have: Array, precision: str, floor: float, tolerance: float | None
-) -> tuple[OutputParity, list[Finding]]:
+) -> tuple[OutputParity, list[Finding], list[Finding]]:
+    """Figures of one output, faults that no inputs excuse, and figures that miss their criterion."""
     size, got_size = spread(want), spread(have)
     diff = difference(want, have, size.deviation)
     whole = not np.issubdtype(want.dtype, np.floating)
@@ -226,12 +245,12 @@ def _compare(
     if POLICIES[precision].bounded and bound is None and not whole:
         bound = derived_tolerance(size.scale, floor)
     hits = equal_samples(want, have) if whole else top1_agreements(want, have) if looks_like_scores(want) else None
-    findings = list(_findings_about_variation(name, size, got_size, diff))
+    faults = list(_findings_about_variation(name, size, got_size, diff))
     if whole:
-        findings.extend(_findings_about_classes(name, hits or 0, len(want), precision))
+        shortfalls = list(_findings_about_classes(name, hits or 0, len(want), precision))
     else:
-        findings.extend(_findings_about_size(name, diff, precision, bound, floor, derived=tolerance is None))
-        findings.extend(_findings_about_agreement(name, hits, len(want), precision))
+        shortfalls = list(_findings_about_size(name, diff, precision, bound, floor, derived=tolerance is None))
+        shortfalls.extend(_findings_about_agreement(name, hits, len(want), precision))
     figures = OutputParity(
         name=name,
         max_abs=diff.max_abs,
@@ -244,7 +263,7 @@ def _compare(
         tolerance=bound,
         noise_floor=floor,
     )
-    return figures, findings
+    return figures, faults, shortfalls
 
 
 def _findings_about_variation(name: str, size: Spread, got: Spread, diff: Difference) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -166,6 +167,18 @@ def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("EDGEKIT_JOB_TIMEOUT_S", "soon")
     with pytest.raises(errors.UsageError, match="EDGEKIT_JOB_TIMEOUT_S"):
         default_limits()
+
+
+def test_folders_of_killed_commands_are_removed_by_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, mine = tmp_path / f"edgekit-run-{ended.pid}-x", tmp_path / f"edgekit-run-{os.getpid()}-x"
+    for folder in (left, mine):
+        (folder / "worker").mkdir(parents=True)
+    with Executor():
+        assert not left.exists()
+        assert mine.exists()
 
 
 def test_two_jobs_at_most_stay_within_eight_gibibytes() -> None:

@@ -314,3 +314,19 @@ def test_an_artifact_that_is_better_than_its_source_is_fine() -> None:
 def test_accuracy_of_nothing_fails() -> None:
     empty, labels = classified(0, 0)
     assert judge_accuracy(empty, empty, labels, max_drop=0.01).verdict == "failed"
+
+
+def test_noise_does_not_fail_an_artifact_that_was_calibrated_on_real_samples() -> None:
+    reference = scores()
+    parity = check(reference, with_noise(reference, 2.3), "int8", evidence=GENERATED)
+    assert parity.verdict == "weak"
+    assert any("2.3 dB" in reason for reason in parity.reasons)
+    assert check(reference, with_noise(reference, 2.3), "int8").verdict == "failed"
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-dynamic", "int8-weights", "int4-weights"])
+def test_no_inputs_excuse_an_error_larger_than_the_output(precision: str) -> None:
+    reference = scores()
+    assert check(reference, with_noise(reference, -3), precision, evidence=GENERATED).verdict == "failed"
+    assert check(reference, np.full_like(reference, np.nan), precision, evidence=GENERATED).verdict == "failed"
+    assert check(reference, np.zeros_like(reference), precision, evidence=GENERATED).verdict == "failed"
