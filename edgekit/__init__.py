@@ -21,6 +21,7 @@ _PUBLIC = {
     "predict": "edgekit.prediction",
     "quantize": "edgekit.quantizer.quantize",
     "report": "edgekit.report.render",
+    "routes": "edgekit.routing",
     "run": "edgekit.pipeline",
     "RunOptions": "edgekit.pipeline",
 }

@@ -259,10 +259,15 @@ class Recommendation:
 
 
 class Result:
-    """Base of what a command returns: adds the schema to the JSON form."""
+    """Base of what a command returns: adds the schema to the JSON form.
+
+    Attributes:
+        exit_code: what the command leaves with when the result is not ``ok``.
+    """
 
     __slots__ = ()
     schema: ClassVar[str]
+    exit_code: ClassVar[int] = 1
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": self.schema, **to_json(self)}

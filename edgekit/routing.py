@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from edgekit.errors import UsageError
 from edgekit.exporter.attempts import in_order, lacking
-from edgekit.exporter.graph import HOPS, TARGETS, HopRow, Route
+from edgekit.exporter.graph import HOPS, TARGETS, HopRow, Route, check_target
 from edgekit.exporter.graph import routes as routes_between
 from edgekit.exporter.source import open_source
 from edgekit.registry import install_command
@@ -104,14 +103,8 @@ def routes(model: str | Path | None = None, target: str | Sequence[str] = "all")
     """
     asked = (target,) if isinstance(target, str) else tuple(target)
     targets = TARGETS if "all" in asked else tuple(dict.fromkeys(asked))
-    unknown = [name for name in targets if name not in TARGETS]
-    if unknown:
-        raise UsageError(
-            "unknown-target",
-            f"there is no target {unknown[0]!r}.",
-            received=", ".join(asked),
-            hint=f"Choose one of: {', '.join(TARGETS)}, all.",
-        )
+    for name in targets:
+        check_target(name)
     kind = None if model is None else open_source(model).kind
     hops = _leading_to(targets)
     if kind is None:

@@ -15,6 +15,7 @@ from edgekit.cli.inspect_ import inspect
 from edgekit.cli.predict import predict
 from edgekit.cli.quantize import quantize
 from edgekit.cli.report import report
+from edgekit.cli.routes import routes
 from edgekit.cli.run import run
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (run, export, quantize, check, bench, predict, report, inspect, doctor):
+for function in (run, export, quantize, check, bench, predict, report, inspect, routes, doctor):
     app.command()(function)
 
 

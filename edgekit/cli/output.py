@@ -40,7 +40,7 @@ class Output:
             yield reporter
 
     def show(self, result: Any) -> NoReturn:
-        """Print a result, and leave with 0 or 1 as it says.
+        """Print a result, and leave with 0 or its own exit code.
 
         Raises:
             typer.Exit: always.
@@ -54,7 +54,7 @@ class Output:
 
             console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
             console.print(view(result))
-        raise typer.Exit(0 if result.ok else 1)
+        raise typer.Exit(0 if result.ok else result.exit_code)
 
 
 @contextmanager

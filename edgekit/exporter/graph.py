@@ -173,13 +173,7 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
     Raises:
         UsageError: the target is unknown, or nothing leads there.
     """
-    if target not in TARGETS:
-        raise UsageError(
-            "unknown-target",
-            f"there is no target {target!r}.",
-            received=target,
-            hint=f"Choose one of: {', '.join(TARGETS)}, all.",
-        )
+    check_target(target)
     hops = tuple(HOPS)
     starts = {hop.source for hop in hops if hop.source.partition("@")[0] == kind}
     if backend != "auto":
@@ -205,6 +199,21 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
             hint=f"Routes that do: {known}.",
         )
     return chosen
+
+
+def check_target(target: str) -> None:
+    """Refuse a target that edgekit does not make.
+
+    Raises:
+        UsageError: names those that it makes.
+    """
+    if target not in TARGETS:
+        raise UsageError(
+            "unknown-target",
+            f"there is no target {target!r}.",
+            received=target,
+            hint=f"Choose one of: {', '.join(TARGETS)}, all.",
+        )
 
 
 def _paths(hops: tuple[HopRow, ...], start: str, target: str, seen: tuple[HopRow, ...] = ()) -> Iterator[Route]:

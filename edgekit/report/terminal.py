@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.report import tables, text
 from edgekit.report.collect import DOCUMENTS, Summary, reasons_by_text, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
+from edgekit.report.terminal_routes import routes_view
 from edgekit.results import BenchResult, CheckResult, Result, RunResult
 from edgekit.types import Verdict
 
@@ -27,7 +28,10 @@ def view(result: Result) -> RenderableType:
     from edgekit.devices.doctor import Doctor
     from edgekit.inspection import Inspection
     from edgekit.report.render import ReportResult
+    from edgekit.routing import Routes
 
+    if isinstance(result, Routes):
+        return routes_view(result)
     if isinstance(result, Doctor):
         return doctor_view(result)
     if isinstance(result, Inspection):
