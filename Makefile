@@ -13,7 +13,7 @@ PYTHON ?= $(call find,python3.11 python3.12 python3.13 python3)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-3.12 test-3.13 lint bench docs clean
+.PHONY: help demo test test-3.12 test-3.13 test-tensorflow lint bench docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9. -]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
@@ -38,8 +38,11 @@ docs: .venv/.stamp ## write the generated tables of README.md
 test-3.12 test-3.13: test-%: .venv-%/.stamp ## run the quick tests on another Python
 	.venv-$*/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
+test-tensorflow: .venv-tensorflow/.stamp ## run the tests that need TensorFlow, which nothing else does
+	.venv-tensorflow/bin/python -m pytest -m tensorflow tests/conformance/test_hops.py
+
 clean: ## remove all that these commands made
-	rm -rf .venv .venv-3.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo edgekit-out
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo edgekit-out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call setup,PYTHON,FOLDER): an environment with edgekit, its libraries and the tools.
@@ -60,6 +63,10 @@ endef
 
 .venv/.stamp: pyproject.toml constraints.txt
 	$(call setup,$(PYTHON),.venv)
+
+.venv-tensorflow/.stamp: override EXTRAS := tensorflow,keras,jax,openvino,tflite
+.venv-tensorflow/.stamp: pyproject.toml constraints.txt
+	$(call setup,$(PYTHON),.venv-tensorflow)
 
 .venv-%/.stamp: pyproject.toml constraints.txt
 	$(call setup,$(call find,python$* $(wildcard $(HOME)/.pyenv/versions/$*.*/bin/python$*)),.venv-$*)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.exporter.attempts import BATCHES
+from edgekit.exporter.attempts import BATCHES, reason_of
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
 from edgekit.kit import Kit
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
@@ -17,7 +17,7 @@ from edgekit.results import CheckResult, CheckRow, holds, unique
 from edgekit.runtimes import runtime_for
 from edgekit.runtimes.jobs import RunJob
 from edgekit.samples import Samples, read_samples, refuse_labels_without
-from edgekit.selection import SUFFIXES, Selected, select
+from edgekit.selection import SUFFIXES, Selected, select, select_one
 from edgekit.types import Effective, Evidence, worst
 from edgekit.workbench import Workbench, workbench
 
@@ -72,7 +72,7 @@ def check(
     kit = chosen[0].kit
     with workbench(reporter) as bench:
         where = open_device(device)
-        reference = _reference(kit, against, data, labels, bench, where)
+        reference = _reference(chosen, against, data, labels, bench, where)
         rows = tuple(check_one(one, reference, bench, where, max_drop=max_drop, tolerance=tolerance) for one in chosen)
         verdict = worst(row.verdict for row in rows)
         result = CheckResult(
@@ -115,7 +115,8 @@ def check_one(
                 update=update,
             )
         except EdgekitError as error:
-            return replace(_row(selected, device, None), verdict="error", reasons=(str(error),), culprit="runtime")
+            row = _row(selected, device, None)
+            return replace(row, verdict="error", reasons=(reason_of(error),), culprit="runtime")
         row = row_of(selected, device, evaluation)
         judged = task_accuracy(reference, evaluation.outputs, max_drop)
         if judged is not None:
@@ -147,6 +148,8 @@ def _row(selected: Selected, device: Device, effective: Effective | None) -> Che
         outputs=(),
         effective=effective,
         culprit=None,
+        sha256=artifact.sha256,
+        source_sha256=selected.kit.manifest.source.sha256 if selected.kit is not None else None,
     )
 
 
@@ -163,13 +166,14 @@ def _culprit(selected: Selected, reference: Reference, bench: Workbench, device:
 
 
 def _reference(
-    kit: Kit | None,
+    chosen: Sequence[Selected],
     against: str | Path | None,
     data: str | Path | None,
     labels: str | None,
     bench: Workbench,
     device: Device,
 ) -> Reference:
+    kit = chosen[0].kit
     if against is None:
         if kit is None:
             raise UsageError(
@@ -185,15 +189,27 @@ def _reference(
         source = load_source(bench, against)
         samples = None if data is None else read_samples(data, bench.scratch("data"), source.signature, labels)
         return reference_of(bench, source, samples)
-    return _from_artifact(against, kit, data, labels, bench, device)
+    return _from_artifact(against, chosen, data, labels, bench, device)
 
 
 def _from_artifact(
-    against: str | Path, kit: Kit | None, data: str | Path | None, labels: str | None, bench: Workbench, device: Device
+    against: str | Path,
+    chosen: Sequence[Selected],
+    data: str | Path | None,
+    labels: str | None,
+    bench: Workbench,
+    device: Device,
 ) -> Reference:
     """The outputs of another artifact as the reference, on the data given or on a kit's golden inputs."""
-    other = select(against)[0]
-    known = kit or other.kit
+    other = select_one(against)
+    if any(one.artifact.sha256 == other.artifact.sha256 for one in chosen):
+        raise UsageError(
+            "same-artifact",
+            "an artifact cannot be checked against itself.",
+            received=other.path,
+            hint="Leave out --against to compare with the source, or choose with --target and --precision.",
+        )
+    known = chosen[0].kit or other.kit
     if known is None:
         raise UsageError(
             "no-samples",

@@ -15,22 +15,24 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 import edgekit
-from edgekit.errors import ModelError, UsageError
+from edgekit.errors import InternalError, ModelError, UsageError
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
 from edgekit.results import Result, SourceSummary
 from edgekit.samples import save_npz
 from edgekit.types import Artifact, Blob, Origin
+
+R = TypeVar("R", bound=Result)
 
 SCHEMA = "edgekit.kit/1"
 MANIFEST = "kit.json"
@@ -101,20 +103,19 @@ class Kit:
                 received=str(folder),
                 hint="Make one: edgekit export MODEL --target all",
             )
-        try:
-            data = json.loads(path.read_text())
-        except json.JSONDecodeError as err:
-            raise UsageError(
-                "bad-kit", f"{path} is no kit manifest.", hint="Export the model again with --replace."
-            ) from err
+        again = "Export the model again with --replace."
+        data = _json_object(path)
+        if data is None:
+            raise UsageError("bad-kit", f"{path} is no kit manifest.", hint=again)
         if data.get("schema") != SCHEMA:
+            received = str(data.get("schema"))
+            raise UsageError("kit-version", f"this version of edgekit reads {SCHEMA}.", received=received, hint=again)
+        try:
+            return cls(folder, from_json(Manifest, data), replaces=None)
+        except InternalError as err:
             raise UsageError(
-                "kit-version",
-                f"this version of edgekit reads {SCHEMA}.",
-                received=str(data.get("schema")),
-                hint="Export the model again with --replace.",
-            )
-        return cls(folder, from_json(Manifest, data), replaces=None)
+                "bad-kit", f"{path} was changed: {err.message}", received=err.received, hint=again
+            ) from err
 
     @classmethod
     def prepare(cls, folder: Path, source: SourceSummary, *, replace_source: bool) -> Kit:
@@ -137,12 +138,17 @@ class Kit:
                     hint="Choose another folder with -o.",
                 )
             return cls(folder, empty, replaces=None)
-        if replace_source:
+        try:
+            kit = cls.open(folder)
+        except UsageError:
+            if not replace_source:
+                raise
             return cls(folder, empty, replaces=_read_manifest(folder))
-        kit = cls.open(folder)
         known = kit.manifest.source
         if known.sha256 == source.sha256:
             return kit
+        if replace_source:
+            return cls(folder, empty, replaces=_read_manifest(folder))
         if Path(known.path).resolve() != Path(source.path).resolve():
             raise UsageError(
                 "other-source",
@@ -187,7 +193,7 @@ class Kit:
         if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
             raise UsageError(
                 "no-golden",
-                "this kit holds no golden samples.",
+                "the golden samples of this kit are missing or were changed.",
                 received=str(self.folder),
                 hint="Export the model again.",
             )
@@ -248,19 +254,16 @@ class Kit:
             )
         return current
 
-    def write(self, name: str, text: str) -> Path:
-        """Write a view, such as ``report.html``, beside the manifest."""
-        path = self.folder / name
-        with writing(path), self._locked():
-            _write_atomically(path, text)
-        return path
-
-    def stored_results(self, schema: str) -> list[dict[str, object]]:
-        """Stored JSON documents of one schema, newest first; files that somebody has removed are left out."""
-        prefix = _result_prefix(schema)
-        names = [name for name in reversed(self.manifest.results) if name.startswith(prefix)]
-        paths = [self.folder / "results" / name for name in names]
-        return [json.loads(path.read_text()) for path in paths if path.is_file()]
+    def stored_results(self, kind: type[R]) -> list[R]:
+        """Stored results of one command, newest first; files that somebody has removed or changed are left out."""
+        prefix = _result_prefix(kind.schema)
+        found = []
+        for name in reversed(self.manifest.results):
+            data = _json_object(self.folder / "results" / name) if name.startswith(prefix) else None
+            if data is not None and data.pop("schema", None) == kind.schema:
+                with suppress(InternalError):  # of another version of edgekit, or edited by hand
+                    found.append(from_json(kind, data))
+        return found
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -390,6 +393,15 @@ def _holds(folder: Path, files: Sequence[Blob]) -> bool:
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return data if isinstance(data, dict) else None
 
 
 def _result_prefix(schema: str) -> str:

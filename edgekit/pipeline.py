@@ -18,9 +18,9 @@ from edgekit.checking import check_one, row_of
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.export import ExportOptions, export_into
+from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import load_source, reference_of
 from edgekit.exporter.source import Source, open_source
-from edgekit.jobs.codec import from_json
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit, default_folder
 from edgekit.latency.bench import time_artifacts
@@ -28,7 +28,7 @@ from edgekit.latency.measured import BenchSettings
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.quantizer.make import Made
-from edgekit.quantizer.quantize import Plan, QuantizeOptions, quantize_into, read_data
+from edgekit.quantizer.quantize import Plan, QuantizeOptions, no_calibration_data, quantize_into, read_data
 from edgekit.quantizer.registry import METHODS, method_for
 from edgekit.recommendation import recommend
 from edgekit.registry import requirements
@@ -39,6 +39,9 @@ from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
 from edgekit.workbench import Workbench, workbench
 
+#: What is made where the user asks for nothing else.
+DEFAULT_PRECISIONS = ("int8",)
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -46,7 +49,8 @@ class RunOptions:
 
     Attributes:
         targets: artifact formats.
-        precisions: made from each fp32 artifact; those a target cannot have are skipped with a warning.
+        precisions: made from each fp32 artifact; a target that cannot have one is skipped with a warning. None is
+            int8 wherever data and packages allow it.
         data: samples for calibration; a third is set aside for evaluation where ``eval_data`` is None.
         eval_data: samples that take no part in calibration.
         labels: name of the array with integer classes.
@@ -59,7 +63,7 @@ class RunOptions:
     """
 
     targets: tuple[str, ...] = ("all",)
-    precisions: tuple[str, ...] = ("int8",)
+    precisions: tuple[str, ...] | None = None
     data: str | None = None
     eval_data: str | None = None
     labels: str | None = None
@@ -120,19 +124,27 @@ def _refuse(options: RunOptions) -> None:
     """Refuse what cannot work before the first minute is spent.
 
     Raises:
-        UsageError: see `refuse_labels_without`, `BenchSettings`; or a precision that no target has.
+        UsageError: see `refuse_labels_without`, `BenchSettings`; or a precision that no target has, or that needs
+            data where there are none.
+        MissingError: a precision that was asked for needs a package that is not installed.
     """
     refuse_labels_without(options.data or options.eval_data, options.labels, options.max_drop)
     _settings(options)
-    known = dict.fromkeys(row.precision for row in METHODS)
-    unknown = next((precision for precision in options.precisions if precision not in known), None)
-    if unknown is not None:
-        raise UsageError(
-            "unknown-precision",
-            f"there is no precision {unknown!r}.",
-            received=unknown,
-            hint=f"Choose from: {', '.join(known)}.",
-        )
+    targets = TARGETS if "all" in options.targets else options.targets
+    for precision in options.precisions or ():
+        able = [row for row in METHODS if row.precision == precision and row.format in targets]
+        if not able:
+            known = dict.fromkeys(row.precision for row in METHODS if row.format in targets)
+            raise UsageError(
+                "unknown-precision",
+                f"none of these targets can have the precision {precision!r}: {', '.join(targets)}.",
+                received=precision,
+                hint=f"Choose from: {', '.join(known) or 'none'}.",
+            )
+        if all(row.needs_data for row in able) and options.data is None:
+            raise no_calibration_data()
+        for row in able:
+            row.require()
 
 
 def _run(
@@ -154,7 +166,8 @@ def _run(
     artifacts = (*exported.artifacts, *(one.row(kit) for one in made))
     chosen = _selected(kit, artifacts)
     checks = _checks(chosen, made, reference, options, bench, device)
-    timings = time_artifacts(chosen, reference.inputs, _settings(options), bench, device) if chosen else ()
+    inputs = [reference.inputs] * len(chosen)
+    timings = time_artifacts(chosen, inputs, _settings(options), bench, device) if chosen else ()
     verdict = worst(
         [*(row.verdict for row in artifacts), *(row.verdict for row in checks), *(row.verdict for row in timings)]
     )
@@ -217,7 +230,8 @@ def _quantize(
 ) -> tuple[tuple[Made, ...], tuple[str, ...]]:
     """Every precision that each exported target can have; what is skipped becomes a warning."""
     plans, warnings = [], []
-    for precision in options.precisions:
+    precisions = DEFAULT_PRECISIONS if options.precisions is None else options.precisions
+    for precision in precisions:
         for parent in parents:
             try:
                 method = method_for(parent.artifact.target, precision)
@@ -231,7 +245,7 @@ def _quantize(
             plans.append(Plan(parent, method))
     if not plans:
         return (), unique(warnings)
-    quantizing = QuantizeOptions(options.precisions, max_drop=options.max_drop)
+    quantizing = QuantizeOptions(precisions, max_drop=options.max_drop)
     return quantize_into(kit, plans, calibration, reference, quantizing, bench), unique(warnings)
 
 
@@ -283,18 +297,17 @@ def library_versions() -> dict[str, str]:
 
 
 def _stored(folder: Path, key: str, strict: bool) -> RunResult | None:
-    """The newest stored result of the same key whose artifacts are all still there and unchanged."""
+    """The newest stored result of a key, if the kit still holds every artifact it names, unchanged, and its page."""
     try:
         kit = Kit.open(folder)
-        for document in kit.stored_results(RunResult.schema):
-            if document.get("key") == key:
-                document.pop("schema")
-                stored = from_json(RunResult, document)
-                select(folder)
-                whole = (
-                    holds(stored.verdict, strict=False) and stored.report is not None and Path(stored.report).is_file()
-                )
-                return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict)) if whole else None
+        stored = next((one for one in kit.stored_results(RunResult) if one.key == key), None)
+        held = {one.artifact.sha256 for one in select(folder)}
     except EdgekitError:  # no kit, or one that has to be made again
         return None
-    return None
+    if stored is None:
+        return None
+    named = {row.sha256 for row in stored.artifacts if row.sha256 is not None}
+    page = stored.report is not None and Path(stored.report).is_file()
+    if not (named <= held and page and holds(stored.verdict, strict=False)):
+        return None
+    return replace(stored, cached=True, ok=holds(stored.verdict, strict=strict))

@@ -18,7 +18,7 @@ from edgekit.runtimes import Session, runtime_for
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.jobs import RunJob, run_samples
 from edgekit.samples import read_samples, save_npz
-from edgekit.selection import Selected, select
+from edgekit.selection import select_one
 from edgekit.types import Effective, Signature
 from edgekit.workbench import workbench
 
@@ -93,7 +93,7 @@ def load(path: str | Path, *, target: str = "", precision: str = "", threads: in
         >>> with edgekit.load("edgekit-out/digits", target="onnx") as model:
         ...     probabilities = model.predict({"image": images})["probs"]
     """
-    selected = one_of(path, target, precision)
+    selected = select_one(path, target, precision)
     runtime = runtime_for(selected.artifact.target).load()()
     return Predictor(runtime.open(selected.files[0], OpenOptions(threads=threads)))
 
@@ -124,7 +124,7 @@ def predict(
         UsageError: no such artifact, or the output cannot be written.
         DataError: samples that do not fit.
     """
-    selected = one_of(path, target, precision)
+    selected = select_one(path, target, precision)
     row = runtime_for(selected.artifact.target)
     row.require()
     where = open_device(device)
@@ -141,20 +141,3 @@ def predict(
         described = tuple(f"{name}={'x'.join(map(str, array.shape))}:{array.dtype}" for name, array in arrays.items())
         version = f"{row.name} {ran.version}"
         return Prediction(True, selected.path, version, str(output), len(samples), described, ran.effective)
-
-
-def one_of(path: str | Path, target: str, precision: str) -> Selected:
-    """One artifact: the only one that fits.
-
-    Raises:
-        UsageError: several fit.
-    """
-    chosen = select(path, (target,) if target else (), (precision,) if precision else ())
-    if len(chosen) > 1:
-        raise UsageError(
-            "several-artifacts",
-            "several artifacts fit, and one has to be chosen.",
-            received=", ".join(one.artifact.name for one in chosen),
-            hint="Give --target and --precision.",
-        )
-    return chosen[0]

@@ -42,7 +42,7 @@ class Settings:
     def options(self) -> RunOptions:
         return RunOptions(
             targets=self.target or RunOptions().targets,
-            precisions=self.precision or RunOptions().precisions,
+            precisions=self.precision or None,
             data=self.data,
             eval_data=self.eval_data,
             labels=self.labels,
@@ -139,7 +139,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
         )
     try:
         table = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text()).items()}
-    except tomllib.TOMLDecodeError as err:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise UsageError("bad-project", f"{path} is no TOML: {err}.", hint="Mend the line it names.") from err
     models = _strings("model", table.pop("model", []), path)
     if not models:

@@ -130,6 +130,7 @@ class CheckRow:
 
     Attributes:
         culprit: the first stage that differs, such as ``export`` or ``quantize``; None when nothing failed.
+        sha256, source_sha256: digests of the artifact and of the source it was made from, None outside a kit.
     """
 
     artifact: str
@@ -144,6 +145,8 @@ class CheckRow:
     culprit: str | None
     accuracy: Accuracy | None = None
     evidence: Evidence | None = None
+    sha256: str | None = None
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,8 @@ class BenchRow:
         opening_p50_ms: median of each opening, which a later comparison bootstraps over.
         environment: facts about the machine, such as ``cpu``, ``governor``, ``load_before``.
         measured_at: UTC, ISO 8601.
+        sha256: digest of the artifact.
+        source, source_sha256: path and digest of the model it was made from, None outside a kit.
     """
 
     artifact: str
@@ -200,6 +205,9 @@ class BenchRow:
     environment: dict[str, str]
     measured_at: str
     pays: tuple[Pays, ...] = ()
+    sha256: str | None = None
+    source: str | None = None
+    source_sha256: str | None = None
 
     @property
     def name(self) -> str:

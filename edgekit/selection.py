@@ -71,6 +71,23 @@ def select(path: str | Path, targets: Collection[str] = (), precisions: Collecti
     return chosen
 
 
+def select_one(path: str | Path, target: str = "", precision: str = "") -> Selected:
+    """One artifact: the only one that fits.
+
+    Raises:
+        UsageError: several fit.
+    """
+    chosen = select(path, (target,) if target else (), (precision,) if precision else ())
+    if len(chosen) > 1:
+        raise UsageError(
+            "several-artifacts",
+            "several artifacts fit, and one has to be chosen.",
+            received=", ".join(one.artifact.name for one in chosen),
+            hint="Give --target and --precision.",
+        )
+    return chosen[0]
+
+
 def _kit_around(location: Path) -> Kit | None:
     if not location.exists():
         raise UsageError(

@@ -121,7 +121,7 @@ def _attempt(
     try:
         files = converter.convert(route, reference, update)
     except errors.EdgekitError as error:
-        return None, OUTCOMES.get(type(error), "failed"), str(error)
+        return None, OUTCOMES.get(type(error), "failed"), reason_of(error)
     update(Progress(f"{route.name}: run and compare"))
     try:
         evaluation = evaluate(
@@ -134,7 +134,7 @@ def _attempt(
             batches=BATCHES if reference.signature.batch is None else (reference.signature.batch,),
         )
     except errors.EdgekitError as error:
-        return None, OUTCOMES.get(type(error), "unrunnable"), str(error)
+        return None, OUTCOMES.get(type(error), "unrunnable"), reason_of(error)
     if evaluation.parity.verdict == "failed":
         return None, "rejected", " ".join(evaluation.parity.reasons)
     paths = tuple(converter.executor.path(blob) for blob in files)
@@ -166,6 +166,11 @@ def _describe(target: str, route: Route, files: tuple[Blob, ...], evaluation: Ev
         versions=versions_of(module for hop in route.hops for module in hop.needs),
         settings={},
     )
+
+
+def reason_of(error: errors.EdgekitError) -> str:
+    """An error in one line, with what mends it where the user can."""
+    return f"{error} {error.hint}" if isinstance(error, errors.UsageError) else str(error)
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:

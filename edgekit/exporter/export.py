@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
 from edgekit.exporter.graph import TARGETS, Route, routes
+from edgekit.exporter.hops._onnx import OPSET
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Golden, Kit, check_writable, default_folder, golden_file, writing
@@ -21,6 +22,7 @@ from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
 from edgekit.results import ArtifactResult, ExportResult, holds
 from edgekit.samples import golden_subset, read_samples, refuse_labels_without
+from edgekit.selection import SUFFIXES
 from edgekit.types import Attempt, Evidence, worst
 from edgekit.workbench import SEED, Workbench, workbench
 
@@ -58,6 +60,13 @@ class ExportOptions:
                 "--opset is for the target onnx.",
                 received=str(self.opset),
                 hint="Add --target onnx.",
+            )
+        if self.opset is not None and self.opset < OPSET:
+            raise UsageError(
+                "opset-too-old",
+                f"the converters write ONNX operator set {OPSET} or newer.",
+                received=f"--opset {self.opset}",
+                hint=f"Leave out --opset, or ask for {OPSET} or more.",
             )
         planned = {
             target: in_order(target, routes(kind, target, backend=self.backend, route=self.route)) for target in targets
@@ -239,15 +248,15 @@ def _destination(output: str | Path | None, options: ExportOptions) -> tuple[Pat
     if output is None:
         return None, None
     path = Path(output)
-    suffixes = {".onnx": "onnx", ".xml": "openvino", ".tflite": "tflite"}
-    if path.suffix not in suffixes:
+    if path.suffix not in SUFFIXES:
         return path, None
-    if options.targets != (suffixes[path.suffix],):
+    target = SUFFIXES[path.suffix]
+    if options.targets != (target,):
         raise UsageError(
             "wrong-output",
-            f"a {path.suffix} file can hold only the target {suffixes[path.suffix]}.",
+            f"a {path.suffix} file can hold only the target {target}.",
             received=f"--target {' --target '.join(options.targets)}",
-            hint=f"Give --target {suffixes[path.suffix]}, or a folder with -o.",
+            hint=f"Give --target {target}, or a folder with -o.",
         )
     check_writable(path.parent)
     return None, path

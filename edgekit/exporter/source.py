@@ -18,7 +18,7 @@ from edgekit.types import Signature, TensorSpec
 BACKENDS = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow", "openvino": "openvino"}
 
 _KERAS_MEMBERS = {"config.json", "metadata.json"}
-_INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>[0-9?]+(x[0-9?]+)*)(:(?P<dtype>[a-z0-9]+))?\Z")
+_INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>([1-9][0-9]*|\?)(x([1-9][0-9]*|\?))*)(:(?P<dtype>[a-z0-9]+))?\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.devices import Device, open_device
-from edgekit.errors import UsageError
+from edgekit.errors import InternalError, UsageError
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
 from edgekit.latency.comparison import compare_rows
@@ -86,8 +86,10 @@ def bench(
         where = open_device(device, threads=threads)
         inputs, origin = _inputs(chosen, data, labels, work)
         rows = time_artifacts(chosen, inputs, settings, work, where)
-        comparisons = compared(rows, stored, max_regression)
+        comparisons = () if baseline is None else compared(rows, stored, max_regression)
+        undecided = max_regression is not None and any(one.answer == "not comparable" for one in comparisons)
         verdict = worst(row.verdict for row in rows)
+        verdict = worst([verdict, "weak"]) if undecided else verdict
         kits = unique(str(one.kit.folder) for one in chosen if one.kit is not None)
         result = BenchResult(
             ok=holds(verdict, strict=strict) and not any(one.regression for one in comparisons),
@@ -104,7 +106,7 @@ def bench(
 
 def time_artifacts(
     chosen: Sequence[Selected],
-    inputs: Mapping[str, Blob],
+    inputs: Sequence[Mapping[str, Blob]],
     settings: BenchSettings,
     work: Workbench,
     device: Device,
@@ -113,12 +115,12 @@ def time_artifacts(
 
     Args:
         chosen: what to time.
-        inputs: one ``.npy`` per input name, as blobs of the executor.
+        inputs: of each of them, one ``.npy`` per input name, as blobs of the executor.
         settings: how to measure.
         work: of this command.
         device: where.
     """
-    candidates = [_candidate(one, inputs, work, device) for one in chosen]
+    candidates = [_candidate(one, given, work, device) for one, given in zip(chosen, inputs, strict=True)]
     with work.reporter.task(f"time {len(candidates)} artifacts on {device.name}") as update:
         measured = measure(candidates, work.executor, device.context(), settings, update)
     by_digest = {one.artifact.sha256: timed for one, timed in zip(chosen, measured, strict=True)}
@@ -138,7 +140,7 @@ def pays_in_kit(kit: Kit, digests: Sequence[str], inputs: Mapping[str, Blob], wo
     children = [by_digest[digest] for digest in digests]
     parents = [by_digest[child.artifact.parent] for child in children if child.artifact.parent in by_digest]
     chosen = list({one.artifact.sha256: one for one in (*parents, *children)}.values())
-    rows = time_artifacts(chosen, inputs, BenchSettings(), work, open_device("local"))
+    rows = time_artifacts(chosen, [inputs] * len(chosen), BenchSettings(), work, open_device("local"))
     return {one.artifact.sha256: row.pays[0] for one, row in zip(chosen, rows, strict=True) if row.pays}
 
 
@@ -148,31 +150,53 @@ def read_baseline(path: str | Path) -> tuple[BenchRow, ...]:
     Raises:
         UsageError: it is no result of ``edgekit bench``.
     """
+    hint = "Write one with: edgekit bench KIT --json > baseline.json"
     try:
-        document = json.loads(Path(path).read_text())
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
-        raise UsageError(
-            "bad-baseline",
-            "the baseline is no result file.",
-            received=str(path),
-            hint="Give a file such as KIT/results/bench-….json.",
-        ) from err
+        raise UsageError("bad-baseline", "the baseline is no result file.", received=str(path), hint=hint) from err
     if not isinstance(document, dict) or document.pop("schema", None) != BenchResult.schema:
-        raise UsageError(
-            "bad-baseline",
-            f"the baseline should hold {BenchResult.schema}.",
-            received=str(path),
-            hint="Write one with: edgekit bench KIT --json > baseline.json",
-        )
-    return from_json(BenchResult, document).results
+        wanted = f"the baseline should hold {BenchResult.schema}."
+        raise UsageError("bad-baseline", wanted, received=str(path), hint=hint)
+    try:
+        return from_json(BenchResult, document).results
+    except InternalError as err:
+        raise UsageError("bad-baseline", f"{path}: {err.message}", received=err.received, hint=hint) from err
 
 
 def compared(
     rows: Sequence[BenchRow], baseline: Sequence[BenchRow], max_regression: float | None
 ) -> tuple[Comparison, ...]:
-    """Each row against the baseline's row of the same target and precision."""
-    known = {row.name: row for row in baseline}
-    return tuple(compare_rows(row, known[row.name], max_regression=max_regression) for row in rows if row.name in known)
+    """Each row against the baseline's row of the same model, target and precision.
+
+    A row without such a partner is not comparable, and says so: silence would read as "no regression".
+    """
+    known = {_identity(row): row for row in baseline}
+    return tuple(
+        compare_rows(row, known[_identity(row)], max_regression=max_regression)
+        if _identity(row) in known
+        else Comparison(
+            row.artifact,
+            "",
+            None,
+            None,
+            "not comparable",
+            False,
+            (f"the baseline holds no {row.name} of this model, only {_listed(baseline)}.",),
+        )
+        for row in rows
+    )
+
+
+def _identity(row: BenchRow) -> tuple[str | None, str]:
+    """What makes two timings the same thing at different times: the model's file name, target and precision."""
+    return Path(row.source).name if row.source else None, row.name
+
+
+def _listed(rows: Sequence[BenchRow]) -> str:
+    return (
+        ", ".join(f"{row.name} of {Path(row.source).name if row.source else row.artifact}" for row in rows) or "nothing"
+    )
 
 
 def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:
@@ -218,6 +242,9 @@ def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
         effective=timed.openings[0].effective if timed.openings else None,
         environment=timed.facts(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        sha256=one.artifact.sha256,
+        source=one.kit.manifest.source.path if one.kit is not None else None,
+        source_sha256=one.kit.manifest.source.sha256 if one.kit is not None else None,
     )
 
 
@@ -230,26 +257,34 @@ def _pays(one: Selected, timed: Measured, by_digest: Mapping[str, Measured], dev
 
 def _inputs(
     chosen: Sequence[Selected], data: str | Path | None, labels: str | None, work: Workbench
-) -> tuple[dict[str, Blob], Origin]:
-    """Samples to run and whose they are: the data given, else golden inputs of the first kit."""
+) -> tuple[list[dict[str, Blob]], Origin]:
+    """Samples to run for each artifact and whose they are: the data given, else golden inputs of its kit."""
     if data is not None:
         signature = chosen[0].artifact.signature
         known = signature if signature.inputs else None
-        return work.blobs(read_samples(data, work.scratch("data"), known, spare=labels).arrays), "real"
-    kit = next((one.kit for one in chosen if one.kit is not None), None)
-    if kit is None:
+        given = work.blobs(read_samples(data, work.scratch("data"), known, spare=labels).arrays)
+        return [given] * len(chosen), "real"
+    stray = next((one for one in chosen if one.kit is None), None)
+    if stray is not None:
         raise UsageError(
             "no-samples",
             "a file outside a kit needs samples to run.",
-            received=chosen[0].path,
+            received=stray.path,
             hint="Give --data samples.npz.",
         )
-    inputs, _ = kit.golden()
-    origin = kit.manifest.golden.inputs if kit.manifest.golden else "generated"
-    return work.blobs(save_arrays(work.scratch("golden"), "in", inputs)), origin
+    kits = {one.kit.folder: one.kit for one in chosen if one.kit is not None}
+    golden = {
+        folder: work.blobs(save_arrays(work.scratch("golden"), "in", kit.golden()[0])) for folder, kit in kits.items()
+    }
+    real = all(kit.manifest.golden is not None and kit.manifest.golden.inputs == "real" for kit in kits.values())
+    return [golden[one.kit.folder] for one in chosen if one.kit is not None], "real" if real else "generated"
 
 
-def _extent(inputs: Mapping[str, Blob], work: Workbench) -> tuple[int, tuple[str, ...]]:
-    arrays = {name: np.load(work.executor.path(blob), mmap_mode="r") for name, blob in inputs.items()}
-    shapes = tuple(f"{name}={'x'.join(map(str, array.shape[1:]))}" for name, array in arrays.items())
-    return min(len(array) for array in arrays.values()), shapes
+def _extent(inputs: Sequence[Mapping[str, Blob]], work: Workbench) -> tuple[int, tuple[str, ...]]:
+    """The fewest samples of any artifact, and the shapes of one sample."""
+    counts, shapes = [], []
+    for given in inputs:
+        arrays = {name: np.load(work.executor.path(blob), mmap_mode="r") for name, blob in given.items()}
+        counts.append(min(len(array) for array in arrays.values()))
+        shapes += [f"{name}={'x'.join(map(str, array.shape[1:]))}" for name, array in arrays.items()]
+    return min(counts), unique(shapes)

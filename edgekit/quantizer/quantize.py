@@ -200,11 +200,7 @@ def read_data(
         DataError: see `read_samples`.
     """
     if data is None and calibrate:
-        raise UsageError(
-            "no-calibration-data",
-            "static int8 needs real samples for calibration.",
-            hint="Give --data samples.npz, or choose --precision int8-dynamic, int8-weights or fp16.",
-        )
+        raise no_calibration_data()
     evaluation = None if eval_data is None else read_samples(eval_data, bench.scratch("eval"), signature, labels)
     if data is None:
         return None, evaluation
@@ -215,6 +211,15 @@ def read_data(
     if not calibrate:
         return None, everything
     return split(everything, bench.scratch("split"), SEED)
+
+
+def no_calibration_data() -> UsageError:
+    """The refusal of a static precision without samples."""
+    return UsageError(
+        "no-calibration-data",
+        "static int8 needs real samples for calibration.",
+        hint="Give --data samples.npz, or choose --precision int8-dynamic, int8-weights or fp16.",
+    )
 
 
 def _with_pays(

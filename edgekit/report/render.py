@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from edgekit.errors import InternalError, UsageError
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit, writing
+from edgekit.recommendation import recommend
 from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
 from edgekit.report.html import to_html
@@ -135,7 +136,12 @@ def _of_kit(document: Document, kit: Kit) -> Document:
     artifacts = tuple(row for row in document.artifacts if row.path is None or row.path.endswith(current))
     if isinstance(document, RunResult):
         checks, latency = held(document.checks), held(document.latency)
-        return replace(document, kit=folder, artifacts=artifacts, checks=checks, latency=latency)
+        advice = document.recommendation
+        if advice.path is not None and not advice.path.endswith(current):  # the kit holds another artifact by now
+            advice = recommend(artifacts, checks, latency)
+        return replace(
+            document, kit=folder, artifacts=artifacts, checks=checks, latency=latency, recommendation=advice
+        )
     return replace(document, kit=folder, artifacts=artifacts)
 
 

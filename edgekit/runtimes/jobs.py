@@ -97,8 +97,8 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
     Args:
         session: an opened artifact.
         inputs: one array per input name, ``(samples, ...)``.
-        batch: samples per inference. A short last batch is padded with its last sample where the artifact's
-            batch is fixed, and the padding is cut off again.
+        batch: samples per inference. A short batch is padded with its last sample where the artifact's batch is
+            fixed or there are fewer samples than that, so that a batch of this size has run; the padding is cut off.
 
     Returns:
         One array per output name, ``(samples, ...)``.
@@ -108,7 +108,7 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
     for start in range(0, samples, batch):
         piece = {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
         count = len(next(iter(piece.values())))
-        if count < batch and session.signature.batch is not None:
+        if count < batch and (session.signature.batch is not None or samples < batch):
             piece = {name: np.concatenate([a, np.repeat(a[-1:], batch - count, axis=0)]) for name, a in piece.items()}
         pieces.append({name: array[:count] for name, array in session.run(piece).items()})
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -147,6 +147,7 @@ def test_a_saved_model_has_names_but_no_order(bench: Bench, twin_keras: Path, ta
 
 
 @needs_tensorflow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras with NumPy 2
 def test_a_loop_over_steps_is_refused(bench: Bench, tmp_path: Path) -> None:
     import keras
 
