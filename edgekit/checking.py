@@ -10,7 +10,6 @@ from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES, reason_of
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
-from edgekit.kit import Kit
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import CheckResult, CheckRow, holds, unique

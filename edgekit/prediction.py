@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.devices import open_device
-from edgekit.errors import UsageError
 from edgekit.kit import writing
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import Result

@@ -71,10 +71,10 @@ def test_routes_of_a_model_come_in_the_order_that_export_tries_them(twin_keras: 
         expected = in_order(target, routes_between("keras", target))
         assert [facts.route for facts in found] == [route.name for route in expected]
         assert [facts.missing for facts in found] == [lacking(target, route) for route in expected]
-    (found,) = (facts for facts in result.routes if facts.route == "keras@jax>stablehlo>tflite")
-    assert found.hops == ("keras@jax>stablehlo", "stablehlo>tflite")
-    assert found.cost == sum(hop.cost for hop in result.hops if hop.name in found.hops)
-    assert any("batch" in limit for limit in found.limits)
+    (one,) = (facts for facts in result.routes if facts.route == "keras@jax>stablehlo>tflite")
+    assert one.hops == ("keras@jax>stablehlo", "stablehlo>tflite")
+    assert one.cost == sum(hop.cost for hop in result.hops if hop.name in one.hops)
+    assert any("batch" in limit for limit in one.limits)
 
 
 def test_it_survives_json(twin_keras: Path) -> None:

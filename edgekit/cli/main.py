@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -12,11 +14,13 @@ from edgekit.cli.check import check
 from edgekit.cli.doctor import doctor
 from edgekit.cli.export import export
 from edgekit.cli.inspect_ import inspect
+from edgekit.cli.output import show_error
 from edgekit.cli.predict import predict
 from edgekit.cli.quantize import quantize
 from edgekit.cli.report import report
 from edgekit.cli.routes import routes
 from edgekit.cli.run import run
+from edgekit.errors import UsageError
 
 app = typer.Typer(
     name="edgekit",
@@ -48,4 +52,21 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script."""
-    app()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    if "--json" not in sys.argv:
+        app()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # Typer found a fault in the usage: its exceptions have no public name to catch them by.
+        usage = UsageError("bad-usage", error.format_message(), hint="See --help.")
+        show_error(usage, as_json=True, debug=False)
+        sys.exit(usage.exit_code)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """End as after Ctrl-C: workers are killed and folders removed on the way out."""
+    raise KeyboardInterrupt

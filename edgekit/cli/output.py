@@ -67,10 +67,10 @@ def command(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
     try:
         yield Output(as_json=as_json, quiet=quiet)
     except EdgekitError as error:
-        _show_error(error, as_json, debug)
+        show_error(error, as_json, debug)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("edgekit: stopped.", file=sys.stderr)  # noqa: T201 -- stderr is for people
+        show_error(EdgekitError("stopped", "stopped before it was done.", hint="Run it again."), as_json, debug)
         raise typer.Exit(130) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -80,11 +80,12 @@ def command(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             f"this is a bug in edgekit: {type(error).__name__}: {error}",
             hint="Run again with --debug, and report what it prints.",
         )
-        _show_error(bug.with_traceback(error.__traceback__), as_json, debug)
+        show_error(bug.with_traceback(error.__traceback__), as_json, debug)
         raise typer.Exit(bug.exit_code) from None
 
 
-def _show_error(error: EdgekitError, as_json: bool, debug: bool) -> None:
+def show_error(error: EdgekitError, as_json: bool, debug: bool) -> None:
+    """Words to stderr, and with ``--json`` the one document to stdout."""
     if debug:
         import traceback
 

@@ -144,16 +144,20 @@ def _interval(value: float, resampled: NDArray[np.float64], openings: int) -> tu
 def _resampled_medians(openings: Sequence[Samples], draws: NDArray[np.int64]) -> NDArray[np.float64]:
     """Median (nearest rank) of the pooled samples of each resample.
 
-    Sorting every pool would take seconds. All samples are sorted once, with running counts per opening; a
-    resample's median is then the first position where the counts, weighted by its draws, reach the half, found by
-    bisection for all resamples at once.
+    Sorting every pool would take seconds. A median of several openings together lies between the lowest and the
+    highest of their own, so only samples there are sorted, once, with running counts per opening; a resample's
+    median is then the first position where the counts, weighted by its draws, reach the half, found by bisection
+    for all resamples at once.
     """
-    owner = np.repeat(np.arange(len(openings)), [len(opening) for opening in openings])
-    pooled = np.concatenate(openings).astype(np.float64)
+    medians = [percentile(np.partition(opening, (len(opening) - 1) // 2), 50) for opening in openings]
+    near = [opening[(opening >= min(medians)) & (opening <= max(medians))] for opening in openings]
+    owner = np.repeat(np.arange(len(openings)), [len(opening) for opening in near])
+    pooled = np.concatenate(near).astype(np.float64)
     order = np.argsort(pooled, kind="stable")
     pooled, owner = pooled[order], owner[order]
-    counts = np.cumsum(owner[:, None] == np.arange(len(openings)), axis=0, dtype=np.int64)
-    half = (draws @ counts[-1] + 1) // 2
+    below = np.array([np.count_nonzero(opening < min(medians)) for opening in openings])
+    counts = below + np.cumsum(owner[:, None] == np.arange(len(openings)), axis=0, dtype=np.int64)
+    half = (draws @ np.array([len(opening) for opening in openings]) + 1) // 2
     low, high = np.zeros(len(draws), dtype=np.int64), np.full(len(draws), len(pooled) - 1)
     while np.any(low < high):
         middle = (low + high) // 2

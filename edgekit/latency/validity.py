@@ -94,7 +94,8 @@ def _not_converged(measured: Measured) -> str:
     if estimate is None:
         return f"{NOT_CONVERGED}: the time limit allowed a single opening, so there is no interval."
     openings = len(measured.openings)
-    return f"{NOT_CONVERGED}: the 95 % interval of p50 is ±{estimate.half_width:.1%} after {openings} openings."
+    reached = f"the 95 % interval of p50 is ±{estimate.half_width:.1%} after {openings} openings"
+    return f"{NOT_CONVERGED} within the time limit: {reached}."
 
 
 def _about_samples(measured: Measured) -> Iterator[str]:

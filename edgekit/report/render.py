@@ -139,9 +139,7 @@ def _of_kit(document: Document, kit: Kit) -> Document:
         advice = document.recommendation
         if advice.path is not None and not advice.path.endswith(current):  # the kit holds another artifact by now
             advice = recommend(artifacts, checks, latency)
-        return replace(
-            document, kit=folder, artifacts=artifacts, checks=checks, latency=latency, recommendation=advice
-        )
+        return replace(document, kit=folder, artifacts=artifacts, checks=checks, latency=latency, recommendation=advice)
     return replace(document, kit=folder, artifacts=artifacts)
 
 

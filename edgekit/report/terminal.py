@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report import tables, text
-from edgekit.report.collect import DOCUMENTS, Summary, reasons_by_text, summarise
+from edgekit.report.collect import Document, Summary, reasons_by_text, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_routes import routes_view
 from edgekit.results import BenchResult, CheckResult, Result, RunResult
@@ -15,6 +15,10 @@ from edgekit.types import Verdict
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
+
+    from edgekit.prediction import Prediction
+    from edgekit.project import Runs
+    from edgekit.report.render import ReportResult
 
 _STYLE: dict[str, str] = {"verified": "green", "weak": "yellow", "failed": "bold red", "error": "bold magenta"}
 
@@ -25,31 +29,7 @@ _WRAPS = frozenset({"Artifact", "Runtime", "Device", "Output", "Route", "Reason"
 
 def view(result: Result) -> RenderableType:
     """What the terminal shows for any result of edgekit."""
-    from edgekit.devices.doctor import Doctor
-    from edgekit.inspection import Inspection
-    from edgekit.report.render import ReportResult
-    from edgekit.routing import Routes
-
-    if isinstance(result, Routes):
-        return routes_view(result)
-    if isinstance(result, Doctor):
-        return doctor_view(result)
-    if isinstance(result, Inspection):
-        return inspection_view(result)
-    if isinstance(result, ReportResult):
-        parts = [part for summary in result.summaries for part in _whole(summary)]
-        return _group([*parts, *([_plain(f"Report: {result.output}")] if result.output else [])])
-    assert isinstance(result, DOCUMENTS), type(result)
-    (summary,) = summarise([result])
-    if isinstance(result, CheckResult):
-        return _group([_head(summary), _grid(tables.checks(summary)), *_notes(summary)])
-    if isinstance(result, BenchResult):
-        return _group([_head(summary), *_speed(summary), *_notes(summary)])
-    if isinstance(result, RunResult):
-        stored = [_plain(f"Stored result, measured {text.age(result.measured_at)}; --fresh measures again.")]
-        page = [_plain(f"Report: {result.report}")] if result.report else []
-        return _group([*_whole(summary), *(stored if result.cached else []), *page])
-    return _group([_head(summary), _grid(tables.artifacts(summary)), *_routes(summary), *_notes(summary)])
+    return VIEWS[result.schema](result)
 
 
 def verdict_text(verdict: Verdict) -> Text:
@@ -162,3 +142,63 @@ def _group(parts: list[Any]) -> RenderableType:
     from rich.console import Group
 
     return Group(*parts)
+
+
+def _one(result: Document) -> Summary:
+    (summary,) = summarise([result])
+    return summary
+
+
+def _made_view(result: Document) -> RenderableType:
+    summary = _one(result)
+    parts = [_head(summary), _grid(tables.artifacts(summary)), *_pays(summary), *_routes(summary), *_notes(summary)]
+    return _group(parts)
+
+
+def _check_view(result: CheckResult) -> RenderableType:
+    summary = _one(result)
+    return _group([_head(summary), _grid(tables.checks(summary)), *_notes(summary)])
+
+
+def _bench_view(result: BenchResult) -> RenderableType:
+    summary = _one(result)
+    return _group([_head(summary), *_speed(summary), *_notes(summary)])
+
+
+def _run_view(result: RunResult) -> RenderableType:
+    stored = [_plain(f"Stored result, measured {text.age(result.measured_at)}; --fresh measures again.")]
+    page = [_plain(f"Report: {result.report}")] if result.report else []
+    return _group([*_whole(_one(result)), *(stored if result.cached else []), *page])
+
+
+def _runs_view(result: Runs) -> RenderableType:
+    return _group([part for run in result.runs for part in (_run_view(run), _plain(""))])
+
+
+def _report_view(result: ReportResult) -> RenderableType:
+    parts = [part for summary in result.summaries for part in _whole(summary)]
+    return _group([*parts, *([_plain(f"Report: {result.output}")] if result.output else [])])
+
+
+def _prediction_view(result: Prediction) -> RenderableType:
+    ran = f"{result.runtime}, {text.reading(result.effective.precision)} on {text.reading(result.effective.placement)}"
+    outputs = ", ".join(result.outputs)
+    return _plain(
+        f"{text.count(result.samples, 'sample')} through {result.artifact} ({ran}).\n{result.output}: {outputs}"
+    )
+
+
+#: How each kind of result is shown, by its schema.
+VIEWS: dict[str, Callable[[Any], RenderableType]] = {
+    "edgekit.bench/1": _bench_view,
+    "edgekit.check/1": _check_view,
+    "edgekit.doctor/1": doctor_view,
+    "edgekit.export/1": _made_view,
+    "edgekit.inspect/1": inspection_view,
+    "edgekit.predict/1": _prediction_view,
+    "edgekit.quantize/1": _made_view,
+    "edgekit.report/1": _report_view,
+    "edgekit.routes/1": routes_view,
+    "edgekit.run/1": _run_view,
+    "edgekit.runs/1": _runs_view,
+}

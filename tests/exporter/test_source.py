@@ -46,7 +46,10 @@ def test_what_a_signature_prints_is_what_input_takes(name: str, shape: list[int 
     assert parse_inputs([text]) == {name: spec}
 
 
-@pytest.mark.parametrize("text", ["", "image", "image=", "image=8x", "image=8*8", "=8x8", "image=?x-1", "image=8x8:"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "image", "image=", "image=8x", "image=8*8", "=8x8", "image=?x-1", "image=8x8:", "image=?x8?x8", "image=?x0x8"],
+)
 def test_another_form_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as error:
         parse_inputs([text])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,32 @@ def test_twice_the_time_is_a_regression() -> None:
     assert comparison.ratio == pytest.approx(2.0, rel=0.05)
 
 
-def test_rows_are_matched_by_target_and_precision() -> None:
+def test_rows_are_matched_by_model_target_and_precision() -> None:
     fast, slow = row(speeds(1.0)), row(speeds(9.0), precision="int8")
-    other = row(speeds(1.0), target="tflite")
-    (comparison,) = compared([fast, other], [slow, fast], 0.05)
-    assert comparison.ratio == pytest.approx(1.0)
+    other, foreign = row(speeds(1.0), target="tflite"), replace(row(speeds(1.0)), source="other.keras")
+    found, unmatched, another = compared([fast, other, foreign], [slow, fast], 0.05)
+    assert found.ratio == pytest.approx(1.0)
+    for lonely in (unmatched, another):
+        assert lonely.answer == "not comparable"
+        assert "the baseline holds no" in lonely.reasons[0]
+
+
+def test_a_gate_that_compared_nothing_is_not_passed_in_strict(twin_onnx: Path, tmp_path: Path) -> None:
+    save_npz(tmp_path / "data.npz", twin_inputs(4).items())
+    foreign = replace(row(speeds(1.0)), source="other.keras")
+    stored = BenchResult(True, "verified", Evidence("real", 3, ()), None, (foreign,))
+    (tmp_path / "base.json").write_text(json.dumps(stored.to_json()))
+    result = edgekit.bench(
+        twin_onnx,
+        data=tmp_path / "data.npz",
+        max_seconds=0.3,
+        baseline=tmp_path / "base.json",
+        max_regression=0.05,
+        strict=True,
+    )
+    assert [one.answer for one in result.comparisons] == ["not comparable"]
+    assert result.verdict == "weak"
+    assert not result.ok
 
 
 def test_a_stored_result_reads_back(tmp_path: Path) -> None:
@@ -43,7 +65,7 @@ def test_a_stored_result_reads_back(tmp_path: Path) -> None:
     assert read_baseline(tmp_path / "base.json") == result.results
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"schema": "edgekit.check/1"}'])
+@pytest.mark.parametrize("text", ["", "[1]", '{"schema": "edgekit.check/1"}', '{"schema": "edgekit.bench/1", "ok": 3}'])
 def test_what_is_no_baseline(text: str, tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(UsageError) as error:

@@ -80,7 +80,7 @@ def artifact(target: str, precision: str, size: int, sqnr_db: float | None, agre
     return ArtifactResult(
         target=target,
         precision=precision,
-        path=f"artifacts/{target}-{precision}-{sha[:8]}/model.{suffix}",
+        path=f"edgekit-out/digits/artifacts/{target}-{precision}-{sha[:8]}/model.{suffix}",
         size_bytes=size,
         sha256=sha,
         route=route[target],
@@ -105,7 +105,7 @@ def failed_artifact() -> ArtifactResult:
 
 def timing(made: ArtifactResult, p50: float, pays: tuple[Pays, ...] = (), verdict: Verdict = "verified") -> BenchRow:
     return BenchRow(
-        artifact=f"edgekit-out/digits/{made.path}",
+        artifact=str(made.path),
         target=made.target,
         precision=made.precision,
         runtime={"onnx": "onnxruntime"}.get(made.target, made.target),
@@ -178,7 +178,7 @@ def run_result() -> RunResult:
 def check_row(made: ArtifactResult) -> CheckRow:
     assert made.parity is not None
     return CheckRow(
-        artifact=f"edgekit-out/digits/{made.path}",
+        artifact=str(made.path),
         target=made.target,
         precision=made.precision,
         runtime={"onnx": "onnxruntime"}.get(made.target, made.target),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import pkgutil
 import re
 
 import pytest
 from rich.console import Console
 
+import edgekit
 from edgekit.report import svg, text
-from edgekit.report.terminal import view
+from edgekit.report.terminal import VIEWS, view
 from edgekit.results import Result
 from tests.report import samples
 
@@ -105,3 +108,12 @@ def test_a_chart_stays_in_its_frame() -> None:
         places = [float(found) for found in re.findall(r'(?:cx|x|x1|x2)="([\d.]+)"', chart)]
         assert max(places) <= svg.WIDTH
         assert min(places) >= 0
+
+
+def test_every_result_of_edgekit_has_a_view_in_the_terminal() -> None:
+    for module in pkgutil.walk_packages(edgekit.__path__, "edgekit."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    schemas = {kind.schema for kind in Result.__subclasses__()}
+    assert len(schemas) > 8
+    assert schemas == set(VIEWS)
