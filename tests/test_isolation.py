@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import edgekit
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context, Worker
 from edgekit.pipeline import RunOptions
+from edgekit.samples import save_npz
 from tests import models
 
 
@@ -35,7 +35,7 @@ def test_each_framework_is_imported_once_and_each_timing_is_fresh(
 
     monkeypatch.setattr(Executor, "_start", start_noting)
     monkeypatch.setattr(Executor, "_execute", execute_noting)
-    np.savez(tmp_path / "data.npz", **models.twin_inputs(60))
+    save_npz(tmp_path / "data.npz", models.twin_inputs(60).items())
     options = RunOptions(("onnx", "tflite"), ("int8",), data=str(tmp_path / "data.npz"), max_seconds=0.5)
     result = edgekit.run(twin_keras, options, output=tmp_path / "kit")
 

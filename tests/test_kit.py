@@ -154,9 +154,9 @@ def test_results_are_only_added(kit: Kit) -> None:
     for _ in range(3):
         kit.commit(result=result())
     assert len(set(kit.manifest.results)) == 3
-    assert len(kit.stored_results(CheckResult.schema)) == 3
+    assert len(kit.stored_results(CheckResult)) == 3
     (kit.folder / "results" / kit.manifest.results[0]).unlink()  # somebody tidied up
-    assert len(kit.stored_results(CheckResult.schema)) == 2
+    assert len(kit.stored_results(CheckResult)) == 2
 
 
 def test_a_new_version_of_the_source_starts_a_new_generation(kit: Kit, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_commands_side_by_side_lose_nothing(tmp_path: Path) -> None:
     assert {one.target for one in kit.artifacts} == {f"target{number}" for number in range(4)}
     for one in kit.artifacts:
         kit.verify(one)
-    assert len(kit.stored_results(CheckResult.schema)) == 4
+    assert len(kit.stored_results(CheckResult)) == 4
 
 
 def test_a_kit_that_got_another_source_meanwhile_is_left_alone(kit: Kit, tmp_path: Path) -> None:

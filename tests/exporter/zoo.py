@@ -143,8 +143,18 @@ def mobile() -> Any:
     return keras.Model(image, layers.Dense(6, name="logits")(layers.GlobalAveragePooling2D()(x)))
 
 
+def classes() -> Any:
+    """A classifier that returns the class itself, an integer."""
+    import keras
+    from keras import layers
+
+    features = keras.Input((8,), name="features")
+    x = layers.Dense(16, activation="relu")(features)
+    return keras.Model(features, keras.ops.argmax(layers.Dense(5)(x), axis=-1))
+
+
 MODELS: dict[str, Callable[[], Any]] = {
-    model.__name__: model for model in (cnn, mlp, depthwise, lstm, gru, text, two, generator, anysize, mobile)
+    model.__name__: model for model in (cnn, mlp, depthwise, lstm, gru, text, two, generator, anysize, mobile, classes)
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,25 @@ def save(model: onnx.ModelProto, request: HopRequest) -> Path:
     onnx.checker.check_model(folded, full_check=True)
     onnx.save(folded, final)
     return final
+
+
+def name_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Give the outputs their names; an inner value that has one of them gets another."""
+    renamed = {value.name: name for value, name in zip(graph.output, names, strict=True)}
+    renamed |= {name: f"{name}_inner" for name in names if name not in renamed}
+    for value in (*graph.output, *graph.value_info, *graph.initializer):
+        value.name = renamed.get(value.name, value.name)
+    _rename_values(graph, renamed)
+
+
+def _rename_values(graph: onnx.GraphProto, renamed: Mapping[str, str]) -> None:
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [renamed.get(name, name) for name in values]
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                if body.node:
+                    _rename_values(body, renamed)
 
 
 def _check_opset(imports: Iterable[onnx.OperatorSetIdProto], asked: int) -> None:

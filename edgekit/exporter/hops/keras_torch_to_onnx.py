@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import JobFailed
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.hops._onnx import opset_of, save
+from edgekit.exporter.hops._onnx import name_outputs, opset_of, save
 from edgekit.exporter.hops._torch import positional, zeros
 from edgekit.exporter.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
+
+#: Names of outputs while tracing: a layer called like an output would give one name to two values.
+PLACEHOLDER = "edgekit_output_"
 
 #: Length of a free batch while tracing: torch takes 0 and 1 for constants.
 TRACED_BATCH = 2
@@ -41,7 +44,7 @@ def convert(request: HopRequest) -> Path:
             dynamic_shapes=(free,),
             opset_version=opset_of(request),
             input_names=[spec.name for spec in inputs],
-            output_names=[spec.name for spec in outputs],
+            output_names=[f"{PLACEHOLDER}{index}" for index in range(len(outputs))],
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as err:
@@ -52,4 +55,6 @@ def convert(request: HopRequest) -> Path:
             hint="Choose another --route.",
         ) from err
     assert program is not None  # with dynamo there is always one
-    return save(program.model_proto, request)
+    model = program.model_proto
+    name_outputs(model.graph, [spec.name for spec in outputs])
+    return save(model, request)
