@@ -6,12 +6,9 @@ atomically under a lock, so that a command killed at any moment leaves the old k
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import io
 import itertools
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,12 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 import edgekit
 from edgekit.errors import InternalError, ModelError, UsageError
+from edgekit.files import check_writable, copy_file, sync_folder, write_text, writing
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
 from edgekit.results import Result, SourceSummary
@@ -235,7 +233,7 @@ class Kit:
                 manifest = replace(manifest, artifacts=(*kept, stored))
             if result is not None:
                 manifest = replace(manifest, results=(*manifest.results, self._store_result(result)))
-            _write_atomically(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1))
+            write_text(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1))
             self.manifest, self._replaces = manifest, None
             self._sweep()
 
@@ -277,7 +275,7 @@ class Kit:
         if path.exists() and blob_of(path).sha256 != golden.file.sha256:
             path = self.folder / f"golden-{golden.file.sha256[:8]}.npz"  # the old one stays until the commit
         if not path.exists() or blob_of(path).sha256 != golden.file.sha256:
-            _copy_durably(source, path)
+            copy_file(source, path)
         return replace(golden, file=replace(golden.file, name=path.name))
 
     def _store_artifact(self, artifact: Artifact, files: Sequence[Path]) -> Artifact:
@@ -290,10 +288,10 @@ class Kit:
         if not (root / name).exists():
             staging = Path(tempfile.mkdtemp(dir=root, prefix=".tmp-"))
             for file, blob in zip(files, artifact.files, strict=True):
-                _copy_durably(file, staging / blob.name)
+                copy_file(file, staging / blob.name)
             staging.chmod(0o755)
             staging.rename(root / name)
-            _sync_folder(root)
+            sync_folder(root)
         return replace(artifact, path=f"artifacts/{name}/{artifact.files[0].name}")
 
     def _store_result(self, result: Result) -> str:
@@ -301,7 +299,7 @@ class Kit:
         root.mkdir(exist_ok=True)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{_result_prefix(result.schema)}{stamp}.json"
-        _write_atomically(root / name, json.dumps(result.to_json(), indent=1))
+        write_text(root / name, json.dumps(result.to_json(), indent=1))
         return name
 
     def _sweep(self) -> None:
@@ -336,49 +334,9 @@ def digest_of(files: Sequence[Blob]) -> str:
     return sha256("".join(f"{blob.name}:{blob.sha256}\n" for blob in files).encode()).hexdigest()
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot hold a kit, before any work is done for it.
-
-    Raises:
-        UsageError: a file stands there, or nothing may be created there.
-    """
-    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return
-    raise UsageError(
-        "no-permission",
-        f"{folder} cannot be written: {existing} is {'read-only' if existing.is_dir() else 'a file'}.",
-        received=str(folder),
-        hint="Choose another folder with -o.",
-    )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that says what to do.
-
-    Raises:
-        UsageError: no permission, a read-only or full file system, a file where a folder should be.
-    """
-    try:
-        yield
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UsageError(
-                "no-space",
-                f"there is no space left for {path}.",
-                hint="Free some space, or choose another folder with -o.",
-            ) from err
-        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-            raise UsageError(
-                "no-permission", f"{path} cannot be written: {err.strerror}.", hint="Choose another folder with -o."
-            ) from err
-        raise
-
-
 def _read_manifest(folder: Path) -> str | None:
     path = folder / MANIFEST
-    return path.read_text() if path.is_file() else None
+    return path.read_text(errors="replace") if path.is_file() else None
 
 
 def _absolute(source: SourceSummary) -> SourceSummary:
@@ -406,36 +364,3 @@ def _json_object(path: Path) -> dict[str, Any] | None:
 
 def _result_prefix(schema: str) -> str:
     return schema.removeprefix("edgekit.").partition("/")[0] + "-"
-
-
-def _copy_durably(source: Path, target: Path) -> None:
-    with source.open("rb") as reader:
-        _write_durably(target, reader)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    _write_durably(path, io.BytesIO(text.encode()))
-
-
-def _write_durably(path: Path, content: BinaryIO) -> None:
-    """All of the content under its name, or nothing."""
-    descriptor, staging = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            shutil.copyfileobj(content, stream, 1 << 20)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(staging).chmod(0o644)
-        Path(staging).replace(path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

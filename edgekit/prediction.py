@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.devices import open_device
-from edgekit.kit import writing
+from edgekit.errors import UsageError
+from edgekit.files import copy_file, writing
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import Result
 from edgekit.runtimes import Session, runtime_for
@@ -124,6 +125,10 @@ def predict(
         DataError: samples that do not fit.
     """
     selected = select_one(path, target, precision)
+    if Path(output).resolve() == Path(data).resolve():
+        raise UsageError(
+            "output-is-input", "the outputs would overwrite the data.", received=str(output), hint="Choose another -o."
+        )
     row = runtime_for(selected.artifact.target)
     row.require()
     where = open_device(device)
@@ -136,7 +141,9 @@ def predict(
         arrays = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in ran.outputs[0].items()}
         with writing(Path(output)):
             Path(output).parent.mkdir(parents=True, exist_ok=True)
-            save_npz(Path(output), arrays.items())
+            staged = bench.scratch("predict") / "out.npz"
+            save_npz(staged, arrays.items())
+            copy_file(staged, Path(output))
         described = tuple(f"{name}={'x'.join(map(str, array.shape))}:{array.dtype}" for name, array in arrays.items())
         version = f"{row.name} {ran.version}"
         return Prediction(True, selected.path, version, str(output), len(samples), described, ran.effective)

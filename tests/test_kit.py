@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from edgekit.errors import ModelError, UsageError
+from edgekit.files import check_writable, writing
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, Kit, check_writable, digest_of, golden_file, writing
+from edgekit.kit import Golden, Kit, digest_of, golden_file
 from edgekit.results import CheckResult, SourceSummary
 from edgekit.types import Artifact, Evidence, Signature, TensorSpec
 from tests.cli.command import snapshot

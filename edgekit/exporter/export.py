@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields  # `replace` is an option of export
@@ -15,8 +14,9 @@ from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
+from edgekit.files import check_writable, copy_file, writing
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, Kit, check_writable, default_folder, golden_file, writing
+from edgekit.kit import Golden, Kit, default_folder, golden_file
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
@@ -274,5 +274,5 @@ def _copied(result: ExportResult, kit: Kit, target: Path) -> ExportResult:
         target.parent.mkdir(parents=True, exist_ok=True)
         for file in kit.files(artifact):
             name = file.name if file.suffix == ".data" else target.with_suffix(file.suffix).name
-            shutil.copyfile(file, target.with_name(name))
+            copy_file(file, target.with_name(name))
     return with_fields(result, warnings=(*result.warnings, f"A plain copy is {target}."))

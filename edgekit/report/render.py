@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekit.errors import InternalError, UsageError
+from edgekit.files import write_text, writing
 from edgekit.jobs.codec import from_json
-from edgekit.kit import Kit, writing
+from edgekit.kit import Kit
 from edgekit.recommendation import recommend
 from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
@@ -64,7 +65,7 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
     summaries = summarise([document for path in paths for document in read(path)])
     if target is not None and writer is not None:
         with writing(target):
-            target.write_text(writer(summaries), encoding="utf-8")
+            write_text(target, writer(summaries))
     return ReportResult(
         ok=True,
         verdict=worst(summary.verdict for summary in summaries),
