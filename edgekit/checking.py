@@ -10,7 +10,7 @@ from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES, reason_of
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
-from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
+from edgekit.parity.evaluate import Evaluation, Reference, check_labels, evaluate, task_accuracy
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import CheckResult, CheckRow, holds, unique
 from edgekit.runtimes import runtime_for
@@ -224,13 +224,15 @@ def _from_artifact(
     files = tuple(bench.executor.add(file) for file in other.files)
     job = RunJob(runtime_for(other.artifact.target).name, files, dict(inputs), (1,), device.options())
     ran = bench.executor.run_fresh(job, device.context())
-    return replace(
+    reference = replace(
         base,
         inputs=inputs,
         outputs={name: bench.executor.path(blob) for name, blob in ran.outputs[0].items()},
         origin=base.origin if samples is None else "real",
         labels=None if samples is None else samples.load_labels(),
     )
+    check_labels(reference)
+    return reference
 
 
 def _shapes(rows: Sequence[CheckRow]) -> tuple[str, ...]:

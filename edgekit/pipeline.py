@@ -259,15 +259,15 @@ def _checks(
 ) -> tuple[CheckRow, ...]:
     """Every artifact against the source on all evaluation samples; those just quantized have had their run."""
     fresh = {one.artifact.sha256: one for one in made if one.artifact is not None}
-    rows = []
-    for one in chosen:
+
+    def check(one: Selected) -> CheckRow:
         quantized = fresh.get(one.artifact.sha256)
         if quantized is None or quantized.evaluation is None:
-            rows.append(check_one(one, reference, bench, device, max_drop=options.max_drop))
-            continue
+            return check_one(one, reference, bench, device, max_drop=options.max_drop)
         row = row_of(one, device, quantized.evaluation)
-        rows.append(replace(row, verdict=quantized.verdict, reasons=quantized.reasons, accuracy=quantized.accuracy))
-    return tuple(rows)
+        return replace(row, verdict=quantized.verdict, reasons=quantized.reasons, accuracy=quantized.accuracy)
+
+    return tuple(bench.side_by_side(check, chosen)) if chosen else ()
 
 
 def _key(source: Source, options: RunOptions) -> str:

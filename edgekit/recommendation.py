@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgekit.results import ArtifactResult, BenchRow, CheckRow, Latency, Recommendation
-from edgekit.types import VERDICTS
+from edgekit.types import VERDICTS, Verdict
+
+#: A p50 from a single opening has no interval. Openings of one artifact differ by 2 to 3 %, engines under load by
+#: more, so nothing under this share is told apart.
+UNKNOWN_SHARE = 0.10
 
 
 def recommend(
@@ -19,7 +23,7 @@ def recommend(
     Args:
         made: exported and quantized artifacts.
         checks: how each compares with the source; an artifact without a row was not checked.
-        timings: how long each takes.
+        timings: how long each takes; a row whose verdict is ``error`` is no timing.
     """
     verdicts = {row.artifact: row.verdict for row in checks}
     sound = [row for row in made if row.path is not None and verdicts.get(row.path) in ("verified", "weak")]
@@ -27,39 +31,72 @@ def recommend(
         return Recommendation(None, None, "no artifact runs and agrees with the source.")
     best = min(VERDICTS.index(verdicts[str(row.path)]) for row in sound)
     candidates = [row for row in sound if VERDICTS.index(verdicts[str(row.path)]) == best]
-    timed = {row.artifact: row.latency_ms for row in timings if row.latency_ms is not None}
+    timed = {row.artifact: row for row in timings if row.latency_ms is not None and row.verdict != "error"}
     measured = [row for row in candidates if row.path in timed]
     quality = f"{'verified' if best == 0 else 'only weakly verified'} against the source"
     if not measured:
         chosen = min(candidates, key=lambda row: row.size_bytes or 0)
         return Recommendation(chosen.name, chosen.path, f"it is {quality} and the smallest; none could be timed.")
-    fastest = min(measured, key=lambda row: timed[str(row.path)].p50)
-    tied = [row for row in measured if _overlap(timed[str(row.path)], timed[str(fastest.path)])]
+    fastest = min(measured, key=lambda row: _latency(timed, row).p50)
+    tied = [row for row in measured if _tied(_latency(timed, row), _latency(timed, fastest))]
     chosen = min(tied, key=lambda row: row.size_bytes or 0)
-    reason = _reason(chosen, tied, len(made), timed, quality, checks)
-    return Recommendation(chosen.name, chosen.path, reason)
+    parts = [
+        _why(chosen, tied, len(measured), timed, quality),
+        *_faster(chosen, [row for row in made if row not in candidates], timed, verdicts),
+        *_accuracy(chosen, checks),
+        *(["its timing is weak, see the notes"] if timed[str(chosen.path)].verdict == "weak" else []),
+    ]
+    return Recommendation(chosen.name, chosen.path, f"{'; '.join(parts)}.")
 
 
-def _reason(
-    chosen: ArtifactResult,
-    tied: Sequence[ArtifactResult],
-    count: int,
-    timed: dict[str, Latency],
-    quality: str,
-    checks: Sequence[CheckRow],
+def _why(
+    chosen: ArtifactResult, tied: Sequence[ArtifactResult], count: int, timed: Mapping[str, BenchRow], quality: str
 ) -> str:
-    p50 = timed[str(chosen.path)].p50
+    p50 = _latency(timed, chosen).p50
+    if count == 1:
+        return f"it is {quality} (p50 {p50:.3g} ms), and the only one with that verdict that was timed"
     if len(tied) == 1:
-        why = f"it is the fastest of {count} (p50 {p50:.3g} ms) and {quality}"
-    else:
-        others = ", ".join(row.name for row in tied if row is not chosen)
-        why = f"it is {quality}, its p50 ({p50:.3g} ms) cannot be told apart from that of {others}, and it is smaller"
+        return f"it is the fastest of {count} (p50 {p50:.3g} ms) and {quality}"
+    others = ", ".join(row.name for row in tied if row is not chosen)
+    return f"it is {quality}, its p50 ({p50:.3g} ms) cannot be told apart from that of {others}, and it is smaller"
+
+
+def _faster(
+    chosen: ArtifactResult,
+    others: Sequence[ArtifactResult],
+    timed: Mapping[str, BenchRow],
+    verdicts: Mapping[str, Verdict],
+) -> list[str]:
+    """What is shown to be faster and was left out for its verdict."""
+    mine = _latency(timed, chosen)
+    words = {"weak": "only weakly verified", "failed": "failed its check", "error": "could not be checked"}
+    found = []
+    for row in others:
+        if row.path is None or row.path not in timed:
+            continue
+        latency = _latency(timed, row)
+        if latency.p50 < mine.p50 and not _tied(latency, mine):
+            verdict = verdicts.get(row.path)
+            why = "was not checked" if verdict is None else words[verdict]
+            found.append(f"{row.name} is faster (p50 {latency.p50:.3g} ms), but {why}")
+    return found
+
+
+def _accuracy(chosen: ArtifactResult, checks: Sequence[CheckRow]) -> list[str]:
     accuracy = next((row.accuracy for row in checks if row.artifact == chosen.path), None)
     if accuracy is None:
-        return f"{why}."
-    return f"{why}; accuracy {accuracy.value:.2%} against {accuracy.source_value:.2%} of the source."
+        return []
+    return [f"accuracy {accuracy.value:.2%} against {accuracy.source_value:.2%} of the source"]
 
 
-def _overlap(one: Latency, other: Latency) -> bool:
-    first, second = (latency.ci95_p50 or (latency.p50,) for latency in (one, other))
-    return first[0] <= second[-1] and second[0] <= first[-1]
+def _latency(timed: Mapping[str, BenchRow], row: ArtifactResult) -> Latency:
+    latency = timed[str(row.path)].latency_ms
+    assert latency is not None, "rows without a latency are no timing"
+    return latency
+
+
+def _tied(one: Latency, other: Latency) -> bool:
+    """Whether the intervals meet; where one has none, whether the medians lie within `UNKNOWN_SHARE`."""
+    if one.ci95_p50 and other.ci95_p50:
+        return one.ci95_p50[0] <= other.ci95_p50[-1] and other.ci95_p50[0] <= one.ci95_p50[-1]
+    return max(one.p50, other.p50) <= (1 + UNKNOWN_SHARE) * min(one.p50, other.p50)

@@ -22,10 +22,12 @@ class OutputParity:
         name: of the output.
         max_abs: largest absolute difference, in the output's unit.
         max_rel: largest difference relative to the reference, its magnitude floored at 1e-3 of its deviation.
-        sqnr_db: signal to quantization noise, ``10 log10(sum(ref^2) / sum((ref - got)^2))``; None when equal.
-        worst_sqnr_db: the same for the worst single sample.
+        sqnr_db: signal to quantization noise, ``10 log10(sum((ref - mean)^2) / sum((ref - got)^2))``, the mean being
+            that over samples; None when equal.
+        worst_sqnr_db: the signal of an average sample over the noise of the worst one.
         cosine: cosine similarity over all elements.
-        top1_agreement: share of samples with the same largest element; None where the output is no score vector.
+        top1_agreement: share of samples with the same largest element (positions count as shares of their sample);
+            None where the output may hold no classes.
         top1_ci95: Clopper-Pearson interval of that share.
         tolerance: the bound on ``max_abs`` that was derived; None where the precision has no such bound.
         noise_floor: largest change of the source's own output when its inputs move by one ulp.

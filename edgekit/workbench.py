@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from edgekit.jobs.disk import writing
 from edgekit.jobs.executor import Executor
 from edgekit.progress import SILENT, Reporter
 from edgekit.types import Blob
@@ -37,7 +38,8 @@ class Workbench:
 
     def scratch(self, name: str) -> Path:
         """A new empty folder."""
-        return Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
+        with writing(self.folder):
+            return Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
 
     def blobs(self, paths: Mapping[str, Path]) -> dict[str, Blob]:
         """Name arrays so that messages can hold them; file names are made unique."""

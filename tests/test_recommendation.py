@@ -58,3 +58,60 @@ def test_nothing_that_failed() -> None:
 def test_nothing_that_was_not_checked() -> None:
     row = artifact("onnx", "fp32", 100, 100.0, 1.0)
     assert recommend([row], [], [replace(timing(row, 1.0), artifact=str(row.path))]).artifact is None
+
+
+Timed = tuple[str, int, Verdict, float, Verdict, tuple[float, ...]]
+
+
+def timed(*given: Timed) -> Recommendation:
+    """The recommendation among precisions of ONNX: size, verdict, p50, the timing's verdict and interval."""
+    made, checks, timings = [], [], []
+    for precision, size, verdict, p50, timing_verdict, ci95 in given:
+        row = artifact("onnx", precision, size, 100.0, 1.0)
+        made.append(row)
+        checks.append(replace(check_row(row), artifact=str(row.path), verdict=verdict))
+        measured = timing(row, p50, verdict=timing_verdict)
+        assert measured.latency_ms is not None
+        latency = replace(measured.latency_ms, ci95_p50=ci95)
+        timings.append(replace(measured, artifact=str(row.path), latency_ms=latency))
+    return recommend(made, checks, timings)
+
+
+def test_only_candidates_that_were_timed_are_counted() -> None:
+    one = chosen(
+        ("onnx", "fp32", 100, "verified", 2.0),
+        ("tflite", "fp32", 900, "verified", 1.0),
+        ("openvino", "fp32", 90, "verified", None),
+        ("onnx", "int8", 90, "failed", 3.0),
+    )
+    assert "fastest of 2 (" in one.reason
+
+
+def test_a_faster_one_that_was_left_out_is_named_with_its_verdict() -> None:
+    weak = chosen(("onnx", "fp32", 100, "verified", 2.0), ("onnx", "int8", 50, "weak", 1.0))
+    assert "onnx int8 is faster (p50 1 ms), but only weakly verified" in weak.reason
+    failed = chosen(("onnx", "fp32", 100, "verified", 2.0), ("onnx", "int8", 50, "failed", 1.0))
+    assert "onnx int8 is faster (p50 1 ms), but failed its check" in failed.reason
+    slower = chosen(("onnx", "fp32", 100, "verified", 2.0), ("onnx", "int8", 50, "weak", 2.01))
+    assert "int8" not in slower.reason
+
+
+def test_a_timing_that_ended_in_an_error_is_none() -> None:
+    one = timed(
+        ("fp32", 100, "verified", 2.0, "verified", (1.9, 2.1)), ("int8", 50, "verified", 1.0, "error", (0.9, 1.1))
+    )
+    assert one.artifact == "onnx fp32"
+    assert "faster" not in one.reason
+
+
+def test_without_an_interval_ten_percent_are_not_told_apart() -> None:
+    near = timed(("fp32", 100, "verified", 1.0, "verified", ()), ("int8", 50, "verified", 1.09, "verified", (1.0, 1.1)))
+    assert near.artifact == "onnx int8"
+    far = timed(("fp32", 100, "verified", 1.0, "verified", ()), ("int8", 50, "verified", 1.2, "verified", (1.1, 1.3)))
+    assert far.artifact == "onnx fp32"
+
+
+def test_a_weak_timing_is_said() -> None:
+    one = timed(("fp32", 100, "verified", 1.0, "weak", (0.9, 1.1)))
+    assert "its timing is weak, see the notes" in one.reason
+    assert "timing is weak" not in timed(("fp32", 100, "verified", 1.0, "verified", (0.9, 1.1))).reason

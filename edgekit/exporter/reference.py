@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edgekit.exporter.source import BACKENDS, Source, check_dtypes, open_source,
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
-from edgekit.parity.evaluate import Reference
+from edgekit.parity.evaluate import Reference, check_labels
 from edgekit.results import SourceSummary
 from edgekit.samples import Samples, save_arrays
 from edgekit.types import Blob, Signature, TensorSpec
@@ -76,6 +76,7 @@ def load_source(bench: Workbench, model: str | Path, inputs: Sequence[str] = (),
     file = open_source(model)
     context = conversion_context(reference_backend(backend))
     blob = bench.executor.add(file.path, "source.keras")
+    file = replace(file, sha256=blob.sha256)  # of the content that is used, even if the file changes meanwhile
     with bench.reporter.task(f"load {file.path.name}") as update:
         job = DescribeJob(blob, {name: spec.shape for name, spec in pins.items()})
         description = bench.executor.run(job, context, update)
@@ -90,13 +91,16 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
         bench: of this command.
         source: the model.
         samples: real samples, or None to generate some from the signature.
+
+    Raises:
+        UsageError, DataError: labels that cannot be judged, see `check_labels`.
     """
     inputs = {} if samples is None else bench.blobs(samples.arrays)
     shapes = {name: spec.shape for name, spec in source.pins.items()}
     with bench.reporter.task(f"reference from {source.context.name}") as update:
         job = ObserveJob(source.model, inputs, shapes, GENERATED_SAMPLES, SEED)
         found = bench.executor.run(job, source.context, update)
-    return Reference(
+    reference = Reference(
         signature=source.signature,
         inputs=found.inputs,
         outputs={name: bench.executor.path(blob) for name, blob in found.outputs.items()},
@@ -105,6 +109,8 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
         origin="generated" if samples is None else "real",
         labels=None if samples is None else samples.load_labels(),
     )
+    check_labels(reference)
+    return reference
 
 
 def reload_source(kit: Kit, bench: Workbench) -> LoadedSource:

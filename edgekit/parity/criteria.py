@@ -3,6 +3,10 @@
 The policy rests on measurements of trained and untrained models over all engines: fp32 routes differ by at most
 1.2e-4 of the output's deviation and by 91 dB or more, fp16 by 65 dB on trained models, bf16 by 44 dB, static
 int8 by 17 to 39 dB. SQNR and agreement each alone let a broken int8 model pass, so int8 needs both.
+
+Agreement asks for classes, and whether an output holds any is not written in a model. Probabilities, outputs that
+labels are about and integers are judged in full; three or more columns of other figures may be logits or a box, so
+that a poor agreement of theirs is a doubt and no failure; nothing else is asked for agreement.
 """
 
 from __future__ import annotations
@@ -15,18 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
-from edgekit.parity.intervals import clopper_pearson, paired_drop
+from edgekit.parity.accuracy import as_scores
+from edgekit.parity.intervals import share_interval
 from edgekit.parity.metrics import (
+    Agreement,
     Difference,
     Spread,
-    correct,
+    are_probabilities,
     difference,
     equal_samples,
-    looks_like_scores,
     spread,
-    top1_agreements,
+    top1_agreement,
 )
-from edgekit.results import Accuracy, OutputParity, Parity, unique
+from edgekit.results import OutputParity, Parity, unique
 from edgekit.types import Evidence, Verdict, worst
 
 Array = NDArray[Any]
@@ -49,12 +54,12 @@ class Policy:
     """What a precision promises.
 
     Attributes:
-        decibel: least SQNR of every output; None for no such gate.
+        decibel: least SQNR of every output; 0 refuses only an error that is larger than the signal.
         bounded: whether ``max_abs`` has a derived bound.
         agreement: whether top-1 agreement is judged.
     """
 
-    decibel: float | None
+    decibel: float
     bounded: bool = False
     agreement: bool = False
 
@@ -66,23 +71,25 @@ POLICIES = {
     "int8": Policy(20.0, agreement=True),
     "int8-dynamic": Policy(20.0, agreement=True),
     "int8-weights": Policy(30.0),
-    "int4-weights": Policy(None, agreement=True),
+    "int4-weights": Policy(0.0, agreement=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class AccuracyJudgement:
-    """A task metric and what it says.
+class _Compared:
+    """One output.
 
     Attributes:
-        accuracy: the figures.
-        verdict: ``verified``, ``weak`` or ``failed``.
-        reasons: why it is not verified.
+        figures: for the result.
+        faults: what no inputs excuse.
+        shortfalls: figures that miss their criterion.
+        judged: whether agreement could be judged.
     """
 
-    accuracy: Accuracy
-    verdict: Verdict
-    reasons: tuple[str, ...]
+    figures: OutputParity
+    faults: list[Finding]
+    shortfalls: list[Finding]
+    judged: bool
 
 
 def derived_tolerance(scale: float, noise_floor: float) -> float:
@@ -108,6 +115,7 @@ def judge(
     evidence: Evidence,
     reacts: Mapping[str, bool],
     tolerance: float | None = None,
+    task: str | None = None,
 ) -> Parity:
     """Compare outputs with those of the source.
 
@@ -120,6 +128,7 @@ def judge(
         reacts: by input, whether the source's outputs change with it.
         tolerance: bound on ``max_abs`` that the user gives. For fp32 it takes the place of the derived bound and
             of the SQNR gate; for other precisions it is one more criterion.
+        task: the output that the user's labels are about, which therefore holds classes; None without labels.
 
     Raises:
         UsageError: the precision is unknown.
@@ -132,7 +141,7 @@ def judge(
             hint=f"Choose one of: {', '.join(POLICIES)}.",
         )
     findings = list(_findings_about_evidence(reference, got, precision, evidence, reacts))
-    outputs = []
+    compared = []
     for name in reference:
         if name not in got:
             continue
@@ -140,49 +149,16 @@ def judge(
         if mismatch:
             findings.append(("failed", mismatch))
             continue
-        figures, faults, shortfalls = _compare(
-            name, reference[name], got[name], precision, noise_floor.get(name, 0.0), tolerance
-        )
-        outputs.append(figures)
-        findings.extend(faults)
-        doubtful = _cannot_prove(precision, evidence) and not _lost(figures)
-        findings.extend(("weak", reason) if doubtful else (found, reason) for found, reason in shortfalls)
+        floor = noise_floor.get(name, 0.0)
+        one = _compare(name, reference[name], got[name], precision, floor, tolerance, labelled=name == task)
+        compared.append(one)
+        findings.extend(one.faults)
+        doubtful = _cannot_prove(precision, evidence) and not _lost(one.figures)
+        findings.extend(("weak", reason) if doubtful else (found, reason) for found, reason in one.shortfalls)
+    if POLICIES[precision].agreement and compared and not any(one.judged for one in compared):
+        findings.append(("weak", _no_task_metric(precision)))
     verdict = worst(["verified", *(found for found, _ in findings)])
-    return Parity(verdict, unique(reason for _, reason in findings), tuple(outputs), evidence)
-
-
-def judge_accuracy(reference: Array, got: Array, labels: Array, *, max_drop: float | None = None) -> AccuracyJudgement:
-    """Compare the accuracy of an artifact with its source's on the same labelled samples.
-
-    Args:
-        reference: outputs of the source, see `metrics.correct`.
-        got: outputs of the artifact.
-        labels: integer classes ``(samples,)``.
-        max_drop: largest accepted loss, between 0 and 1. The verdict is ``failed`` when the whole interval of the
-            drop lies above it and ``weak`` when only the drop itself does; None reports without judging.
-
-    Raises:
-        DataError: labels or outputs hold no classes.
-    """
-    source, artifact = correct(reference, labels), correct(got, labels)
-    samples = len(source)
-    only_source, only_artifact = int(np.sum(source & ~artifact)), int(np.sum(artifact & ~source))
-    both = int(np.sum(source & artifact))
-    drop = (only_source - only_artifact) / samples if samples else 0.0
-    low, high = paired_drop(both, only_source, only_artifact, samples - both - only_source - only_artifact)
-    shares = [float(np.mean(hits)) if samples else 0.0 for hits in (artifact, source)]
-    accuracy = Accuracy("accuracy", shares[0], shares[1], drop, (low, high), samples)
-    if samples == 0:
-        return AccuracyJudgement(accuracy, "failed", ("accuracy: no sample was judged.",))
-    if max_drop is None or drop <= max_drop:
-        return AccuracyJudgement(accuracy, "verified", ())
-    text = (
-        f"accuracy falls by {drop:.4f} (95 % interval {low:.4f} to {high:.4f}, {samples} samples), "
-        f"more than the {max_drop:g} allowed"
-    )
-    if low > max_drop:
-        return AccuracyJudgement(accuracy, "failed", (f"{text}.",))
-    return AccuracyJudgement(accuracy, "weak", (f"{text}, but too few samples show it.",))
+    return Parity(verdict, unique(reason for _, reason in findings), tuple(one.figures for one in compared), evidence)
 
 
 def _findings_about_evidence(
@@ -234,41 +210,72 @@ def _mismatch(name: str, want: Array, have: Array) -> str | None:
     return None
 
 
+def _no_task_metric(precision: str) -> str:
+    return (
+        f"no task metric: no output shows classes that vary, so only SQNR judges {precision}; "
+        "give --labels for a classifier, or measure your own metric on what edgekit predict gives."
+    )
+
+
 def _compare(
-    name: str, want: Array, have: Array, precision: str, floor: float, tolerance: float | None
-) -> tuple[OutputParity, list[Finding], list[Finding]]:
-    """Figures of one output, faults that no inputs excuse, and figures that miss their criterion."""
+    name: str, want: Array, have: Array, precision: str, floor: float, tolerance: float | None, *, labelled: bool
+) -> _Compared:
     size, got_size = spread(want), spread(have)
     diff = difference(want, have, size.deviation)
     whole = not np.issubdtype(want.dtype, np.floating)
     bound = None if whole else tolerance
     if POLICIES[precision].bounded and bound is None and not whole:
         bound = derived_tolerance(size.scale, floor)
-    hits = equal_samples(want, have) if whole else top1_agreements(want, have) if looks_like_scores(want) else None
+    agreement, certain = _agreement(want, have, labelled=labelled)
     faults = list(_findings_about_variation(name, size, got_size, diff))
-    if whole:
-        shortfalls = list(_findings_about_classes(name, hits or 0, len(want), precision))
+    if whole and precision == "fp32":
+        shortfalls = list(_findings_about_integers(name, equal_samples(want, have), len(want)))
     else:
-        shortfalls = list(_findings_about_size(name, diff, precision, bound, floor, derived=tolerance is None))
-        shortfalls.extend(_findings_about_agreement(name, hits, len(want), precision))
+        own = max(floor, 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
+        shortfalls = [] if whole else list(_findings_about_size(name, diff, precision, bound, own, tolerance is None))
+        if agreement is not None and (whole or POLICIES[precision].agreement):
+            what = f"output {name}: {_agreeing(want)}"
+            shortfalls.extend(_findings_about_agreement(what, agreement, certain=certain))
+    known = diff.compared > 0 and not whole
     figures = OutputParity(
         name=name,
-        max_abs=diff.max_abs,
-        max_rel=None if whole else diff.max_rel,
-        sqnr_db=None if whole else diff.sqnr_db,
-        worst_sqnr_db=None if whole else diff.worst_sqnr_db,
-        cosine=None if whole else diff.cosine,
-        top1_agreement=None if hits is None else hits / len(want),
-        top1_ci95=None if hits is None else clopper_pearson(hits, len(want)),
+        max_abs=diff.max_abs if diff.compared else None,
+        max_rel=diff.max_rel if known else None,
+        sqnr_db=diff.sqnr_db if known else None,
+        worst_sqnr_db=diff.worst_sqnr_db if known else None,
+        cosine=diff.cosine if known else None,
+        top1_agreement=None if agreement is None else agreement.share,
+        top1_ci95=None if agreement is None else share_interval(agreement.hits, agreement.samples),
         tolerance=bound,
         noise_floor=floor,
     )
-    return figures, faults, shortfalls
+    return _Compared(figures, faults, shortfalls, agreement is not None and agreement.varies)
+
+
+def _agreement(want: Array, have: Array, *, labelled: bool) -> tuple[Agreement | None, bool]:
+    """Agreement of an output that may hold classes, and whether it surely does."""
+    if not np.issubdtype(want.dtype, np.floating):
+        return Agreement(equal_samples(want, have), len(want), spread(want).varies), True
+    if labelled:
+        return top1_agreement(as_scores(want), as_scores(have)), True
+    if are_probabilities(want):
+        return top1_agreement(want, have), True
+    if want.ndim == 2 and want.shape[1] >= 3:
+        return top1_agreement(want, have), False
+    return None, False
+
+
+def _agreeing(want: Array) -> str:
+    if not np.issubdtype(want.dtype, np.floating):
+        return "the share of equal samples"
+    return "top-1 agreement" if want.ndim < 3 else "top-1 agreement over positions"
 
 
 def _findings_about_variation(name: str, size: Spread, got: Spread, diff: Difference) -> Iterator[Finding]:
+    if not diff.compared:
+        yield "failed", f"output {name}: nothing could be compared, no element is finite in source and artifact."
     if diff.spoiled:
-        yield "failed", f"output {name}: {diff.spoiled} elements are NaN or infinite where the source is finite."
+        yield "failed", f"output {name}: {diff.spoiled} elements are NaN or infinite in one and not the same in both."
     if size.nonfinite:
         yield "weak", f"output {name}: the source itself has {size.nonfinite} NaN or infinite elements, left out."
     if not size.varies:
@@ -278,49 +285,42 @@ def _findings_about_variation(name: str, size: Spread, got: Spread, diff: Differ
 
 
 def _findings_about_size(
-    name: str, diff: Difference, precision: str, bound: float | None, floor: float, *, derived: bool
+    name: str, diff: Difference, precision: str, bound: float | None, own: float, derived: bool
 ) -> Iterator[Finding]:
+    """SQNR and the largest difference.
+
+    ``own`` is what the source cannot be held under: its noise floor, or one rounding of numbers of its size. A source
+    that one such step moves past the bound can only be held to the same multiple of it.
+    """
     policy = POLICIES[precision]
-    # A source that one ulp moves past the bound cannot be held to it, but to the same multiple of its own noise.
-    excused = policy.bounded and derived and bound is not None and bound < floor
-    excused = excused and diff.max_abs <= FLOOR_MULTIPLE * floor
-    verdict: Verdict = "weak" if excused else "failed"
-    why = f", but one ulp at the inputs moves the source itself by {floor:.3g}" if excused else ""
+    near = policy.bounded and derived and diff.max_abs <= FLOOR_MULTIPLE * own
+    why = f", but one rounding moves the source itself by {own:.3g}"
     if bound is not None and diff.max_abs > bound:
-        yield verdict, f"output {name}: the largest difference {diff.max_abs:.3g} is over {bound:.3g}{why}."
+        text = f"output {name}: the largest difference {diff.max_abs:.3g} is over {bound:.3g}"
+        excused = near and bound < own
+        yield ("weak", f"{text}{why}.") if excused else ("failed", f"{text}.")
     gate = policy.decibel if derived or not policy.bounded else None
     if gate is not None and diff.sqnr_db is not None and diff.sqnr_db < gate:
-        yield verdict, f"output {name}: SQNR {diff.sqnr_db:.1f} dB is under {gate:g} dB{why}."
+        text = f"output {name}: SQNR {diff.sqnr_db:.1f} dB is under {gate:g} dB"
+        yield ("weak", f"{text}{why}.") if near else ("failed", f"{text}.")
 
 
-def _findings_about_agreement(name: str, hits: int | None, samples: int, precision: str) -> Iterator[Finding]:
-    policy = POLICIES[precision]
-    if not policy.agreement:
-        return
-    if hits is not None:
-        yield from _agreement(f"output {name}: top-1 agreement", hits, samples)
-    elif policy.decibel is None:
-        yield (
-            "weak",
-            f"output {name}: it is no score vector, so nothing judges {precision}; give --labels for accuracy.",
-        )
-
-
-def _findings_about_classes(name: str, hits: int, samples: int, precision: str) -> Iterator[Finding]:
-    """Integer outputs: equal for fp32; else the share of equal samples is an agreement."""
-    if precision != "fp32":
-        yield from _agreement(f"output {name}: the share of equal samples", hits, samples)
-    elif hits < samples:
+def _findings_about_integers(name: str, hits: int, samples: int) -> Iterator[Finding]:
+    if hits < samples:
         yield "failed", f"output {name}: {samples - hits} of {samples} samples differ, and integers should be equal."
 
 
-def _agreement(what: str, hits: int, samples: int) -> Iterator[Finding]:
-    low, high = clopper_pearson(hits, samples)
-    text = f"{what} {hits}/{samples} (95 % interval {low:.3f} to {high:.3f})"
-    if high < AGREEMENT_GOAL:
+def _findings_about_agreement(what: str, agreement: Agreement, *, certain: bool) -> Iterator[Finding]:
+    low, high = share_interval(agreement.hits, agreement.samples)
+    text = f"{what} {agreement.hits:.6g}/{agreement.samples} (95 % interval {low:.3f} to {high:.3f})"
+    if high < AGREEMENT_GOAL and certain:
         yield "failed", f"{text} is under {AGREEMENT_GOAL:g}."
+    elif high < AGREEMENT_GOAL:
+        yield "weak", f"{text} is under {AGREEMENT_GOAL:g}; if these are class scores, --labels lets that be judged."
     elif low < AGREEMENT_SHOWN:
         yield "weak", f"{text} is not shown to reach {AGREEMENT_SHOWN:g}."
+    elif not agreement.varies:
+        yield "weak", f"{what} says nothing: the source gives the same class for every sample."
 
 
 def _listed(names: Any) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.errors import UsageError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
-from edgekit.parity.criteria import AccuracyJudgement, judge, judge_accuracy
-from edgekit.parity.metrics import looks_like_scores
+from edgekit.parity.accuracy import AccuracyJudgement, find_task, judge_accuracy, refuse_labels, task_outputs
+from edgekit.parity.criteria import judge
 from edgekit.progress import Update
 from edgekit.results import Parity, unique
 from edgekit.runtimes import OpenOptions, runtime_for
@@ -109,9 +108,10 @@ def evaluate(
     evidence = Evidence(reference.origin, reference.samples, _shapes(reference, ran.batches, executor))
     faults = signature_faults(reference.signature, ran.signature)
     parities = [_judge(reference, paths, precision, evidence, tolerance) for paths in outputs]
+    doubts = () if faults else _sizes_not_run(ran.signature)
     return Evaluation(
         signature=ran.signature,
-        parity=_merge(parities, faults, () if faults else _sizes_not_run(ran.signature)),
+        parity=_merge(parities, faults, (*doubts, *_not_pinned(precision, job.options, ran.effective))),
         outputs=outputs[0],
         fixed=() if faults else lost_freedom(reference.signature, ran.signature),
         effective=ran.effective,
@@ -148,14 +148,17 @@ def _judge(
     reference: Reference, paths: Mapping[str, Path], precision: str, evidence: Evidence, tolerance: float | None
 ) -> Parity:
     got = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in paths.items()}
+    wanted = reference.arrays()
+    found = task_outputs(wanted) if reference.labels is not None else ()
     return judge(
-        reference.arrays(),
+        wanted,
         got,
         precision=precision,
         noise_floor=dict(reference.noise_floor),
         evidence=evidence,
         tolerance=tolerance,
         reacts=dict(reference.reacts),
+        task=found[0] if len(found) == 1 else None,
     )
 
 
@@ -180,6 +183,14 @@ def _sizes_not_run(signature: Signature) -> tuple[str, ...]:
     )
 
 
+def _not_pinned(precision: str, options: OpenOptions, effective: Effective) -> tuple[str, ...]:
+    """A doubt about an fp32 artifact that the engine says it computed in less; what is only inferred says nothing."""
+    ran = effective.precision
+    if precision != "fp32" or options.precision != "f32" or ran.how != "engine" or "f16" not in (ran.value or ""):
+        return ()
+    return (f"asked for f32, the engine computed in {ran.value}.",)
+
+
 def _shapes(reference: Reference, batches: Iterable[int], executor: Executor) -> tuple[str, ...]:
     found = []
     for batch in batches:
@@ -189,26 +200,37 @@ def _shapes(reference: Reference, batches: Iterable[int], executor: Executor) ->
     return tuple(found)
 
 
+def check_labels(reference: Reference) -> None:
+    """Refuse labels that cannot be judged, which only the source's outputs show: call it before any conversion.
+
+    Raises:
+        UsageError: no output holds classes, or several could.
+        DataError: labels that are no integers, one-hot rows, too many or few, or classes the output does not have.
+    """
+    if reference.labels is not None:
+        outputs = reference.arrays()
+        refuse_labels(reference.labels, outputs[find_task(outputs)])
+
+
 def task_accuracy(
     reference: Reference, outputs: Mapping[str, Path], max_drop: float | None
 ) -> AccuracyJudgement | None:
-    """Accuracy of an artifact beside its source's, on the first output that looks like class scores.
+    """Accuracy of an artifact beside its source's, on the output that the labels are about.
 
     Returns:
-        None where the reference has no labels.
+        None where the reference has no labels, or the artifact gives no such output, which fails its parity.
 
     Raises:
-        UsageError: labels are given, but no output holds scores.
+        UsageError, DataError: see `check_labels`.
     """
     if reference.labels is None:
         return None
-    for name, scores in reference.arrays().items():
-        if looks_like_scores(scores):
-            got = np.load(outputs[name], mmap_mode="r", allow_pickle=False)
-            return judge_accuracy(scores, got, reference.labels, max_drop=max_drop)
-    raise UsageError(
-        "no-scores",
-        "accuracy needs an output of class scores, (samples, classes).",
-        received=", ".join(map(str, reference.signature.outputs)),
-        hint="Leave --labels out.",
-    )
+    arrays = reference.arrays()
+    name = find_task(arrays)
+    refuse_labels(reference.labels, arrays[name])
+    if name not in outputs:
+        return None
+    got = np.load(outputs[name], mmap_mode="r", allow_pickle=False)
+    if got.shape != arrays[name].shape:
+        return None
+    return judge_accuracy(arrays[name], got, reference.labels, max_drop=max_drop)

@@ -35,6 +35,22 @@ def clopper_pearson(hits: int, samples: int, alpha: float = ALPHA) -> tuple[floa
     return low, high
 
 
+def share_interval(hits: float, samples: int) -> tuple[float, float]:
+    """The interval of a mean share where each sample counts with a share of its own, between 0 and 1.
+
+    Positions of one sample depend on each other, so the samples are counted, not the positions: the interval is that
+    of `clopper_pearson` for as many draws of 0 or 1 with the same mean, which spread the most of all variables
+    between 0 and 1 (Hoeffding, JASA 58, 1963). Broken counts are rounded away from each other.
+
+    Args:
+        hits: sum of the shares.
+        samples: how many.
+    """
+    slack = 1e-9 * max(samples, 1)  # a sum of shares misses a whole number by rounding
+    below, above = math.floor(hits + slack), math.ceil(hits - slack)
+    return clopper_pearson(max(0, below), samples)[0], clopper_pearson(min(samples, above), samples)[1]
+
+
 def wilson(hits: int, samples: int) -> tuple[float, float]:
     """The 95 % score interval of a share; Wilson, JASA 22 (1927)."""
     share, z2 = hits / samples, Z95**2

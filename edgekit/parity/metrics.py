@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
-
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
@@ -29,6 +27,9 @@ RELATIVE_FLOOR = 1e-3
 #: An output is constant when no element moves over samples by more than this share of the largest magnitude:
 #: some eight float32 roundings, which batching alone can cause.
 CONSTANT_SHARE = 1e-6
+
+#: Rows are probabilities when none is negative and each sums to 1 within this: what fp16 rounding leaves of a softmax.
+SUM_SLACK = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,19 @@ class Spread:
 class Difference:
     """How one array differs from its reference; elements that are not finite in either are left out.
 
+    The signal of an SQNR is the reference about its mean over samples, element by element: a constant offset carries
+    nothing about the sample, and would drown any fault. For outputs whose mean is zero this is the plain SQNR; it is
+    lower by the share of the offset for others (half a decibel for ten balanced classes, three for two). A reference
+    that does not vary, as with a single sample, has no such signal, and its plain power is taken.
+
     Attributes:
         max_abs: largest absolute difference, in the array's unit.
         max_rel: largest difference over ``max(|ref|, 1e-3 * deviation)``.
-        sqnr_db: ``10 log10(sum(ref^2) / sum((ref - got)^2))``; None when equal.
-        worst_sqnr_db: the same for the worst sample that has a signal; None when no such sample differs.
+        sqnr_db: ``10 log10(sum((ref - mean)^2) / sum((ref - got)^2))``; None when equal.
+        worst_sqnr_db: the signal of an average sample over the noise of the noisiest one; None when equal.
         cosine: cosine similarity over all elements; None where either is all zeros.
-        spoiled: elements that are NaN or infinite where the reference is finite.
+        spoiled: elements that are NaN or infinite in one and not the same in the other.
+        compared: elements that are finite in both.
     """
 
     max_abs: float
@@ -72,6 +79,26 @@ class Difference:
     worst_sqnr_db: float | None
     cosine: float | None
     spoiled: int
+    compared: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often two arrays mean the same class.
+
+    Attributes:
+        hits: samples that agree; where a sample has several positions, the share of them that agree counts.
+        samples: all of them.
+        varies: whether the reference's class changes over samples; agreement on one class proves nothing.
+    """
+
+    hits: float
+    samples: int
+    varies: bool
+
+    @property
+    def share(self) -> float:
+        return self.hits / self.samples if self.samples else 0.0
 
 
 def spread(array: Array) -> Spread:
@@ -102,36 +129,60 @@ def difference(reference: Array, got: Array, deviation: float) -> Difference:
         got: what came out.
         deviation: standard deviation of the reference, for the floor of the relative difference.
     """
-    max_abs = max_rel = signal = noise = cross = energy = 0.0
-    worst: list[float] = []
-    spoiled = 0
+    centre = _means(reference, got)
+    max_abs = max_rel = signal = plain = noise = noisiest = cross = energy = 0.0
+    spoiled = compared = 0
     for want, have in _blocks(reference, got):
-        spoiled += int(np.count_nonzero(np.isfinite(want) & ~np.isfinite(have)))
         both = np.isfinite(want) & np.isfinite(have)
+        compared += int(np.count_nonzero(both))
+        spoiled += int(np.count_nonzero(~both & (want != have) & ~(np.isnan(want) & np.isnan(have))))
+        moves = np.where(both, want - centre, 0.0)
         want, have = np.where(both, want, 0.0), np.where(both, have, 0.0)
         error = np.abs(want - have)
         max_abs = max(max_abs, float(error.max()))
         floor = np.maximum(np.abs(want), RELATIVE_FLOOR * deviation)
         max_rel = max(max_rel, float(np.divide(error, floor, out=np.zeros_like(error), where=floor > 0).max()))
-        sample_signal, sample_noise = _row_squares(want), _row_squares(error)
-        heard = (sample_signal > 0) & (sample_noise > 0)
-        worst.extend(map(_decibel, sample_signal[heard], sample_noise[heard]))
-        signal, noise = signal + float(sample_signal.sum()), noise + float(sample_noise.sum())
+        sample_noise = _row_squares(error)
+        noise, noisiest = noise + float(sample_noise.sum()), max(noisiest, float(sample_noise.max()))
+        signal, plain = signal + float(np.vdot(moves, moves)), plain + float(np.vdot(want, want))
         cross, energy = cross + float(np.vdot(want, have)), energy + float(np.vdot(have, have))
-    cosine = cross / (signal * energy) ** 0.5 if signal > 0 and energy > 0 else None
+    if signal <= CONSTANT_SHARE**2 * plain:
+        signal = plain
+    cosine = cross / (plain * energy) ** 0.5 if plain > 0 and energy > 0 else None
     sqnr = _decibel(signal, noise) if noise > 0 else None
-    return Difference(max_abs, max_rel, sqnr, min(worst, default=None), cosine, spoiled)
+    worst = _decibel(signal / len(reference), noisiest) if noisiest > 0 else None
+    return Difference(max_abs, max_rel, sqnr, worst, cosine, spoiled, compared)
 
 
-def looks_like_scores(array: Array) -> bool:
-    """Whether the largest element of a sample means a class: floats ``(samples, classes)``, two classes or more."""
-    return array.ndim == 2 and array.shape[1] >= 2 and bool(np.issubdtype(array.dtype, np.floating))
+def are_probabilities(array: Array) -> bool:
+    """Whether the last axis holds class probabilities: two or more, none negative, sum 1; rows with NaN aside.
+
+    Args:
+        array: ``(samples, classes)``, or ``(samples, ..., classes)`` as in segmentation and sequences.
+    """
+    if array.ndim < 2 or array.shape[-1] < 2 or not np.issubdtype(array.dtype, np.floating):
+        return False
+    found = False
+    for (block,) in _blocks(array):
+        rows = block.reshape(-1, block.shape[-1])
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        if (rows < 0).any() or (np.abs(rows.sum(axis=1) - 1) > SUM_SLACK).any():
+            return False
+        found = found or len(rows) > 0
+    return found
 
 
-def top1_agreements(reference: Array, got: Array) -> int:
-    """How many samples have the same largest element; the first of equals counts, a NaN never agrees."""
-    same = np.argmax(reference, axis=1) == np.argmax(got, axis=1)
-    return int(np.count_nonzero(same & ~np.isnan(got).any(axis=1)))
+def top1_agreement(reference: Array, got: Array) -> Agreement:
+    """How often the largest element of the last axis is the same; the first of equals counts, a NaN never agrees."""
+    hits, varies = 0.0, False
+    first: NDArray[np.intp] | None = None
+    for want, have in _blocks(reference, got):
+        best = np.argmax(want, axis=-1)
+        same = (best == np.argmax(have, axis=-1)) & ~np.isnan(have).any(axis=-1)
+        hits += float(same.reshape(len(same), -1).mean(axis=1).sum())
+        first = best[:1] if first is None else first
+        varies = varies or bool((best != first).any())
+    return Agreement(hits, len(reference), varies)
 
 
 def equal_samples(reference: Array, got: Array) -> int:
@@ -141,54 +192,22 @@ def equal_samples(reference: Array, got: Array) -> int:
     return int(np.count_nonzero((reference == got).reshape(len(reference), -1).all(axis=1)))
 
 
-def correct(output: Array, labels: Array) -> NDArray[np.bool_]:
-    """Which samples an output classifies as labelled.
-
-    Args:
-        output: scores ``(samples, classes)``, where the largest decides; one probability per sample, where more
-            than a half is class 1; or integer classes, one per sample. NaN is never correct.
-        labels: integers ``(samples,)`` or ``(samples, 1)``.
-
-    Raises:
-        DataError: the labels are no integers, of another count, or the output holds no classes.
-    """
-    received = f"labels {labels.shape}:{labels.dtype}, output {output.shape}:{output.dtype}"
-    if not np.issubdtype(labels.dtype, np.integer) or labels.size != len(labels):
-        raise DataError("bad-labels", "labels should be one integer per sample.", received=received, hint=_LABELS_HINT)
-    if len(labels) != len(output):
-        raise DataError("label-count", "there should be one label per sample.", received=received, hint=_LABELS_HINT)
-    if not len(output):
-        return np.zeros(0, dtype=bool)
-    classes = _classes(output, received)
-    sound = ~np.isnan(output).reshape(len(output), -1).any(axis=1)
-    return np.asarray((classes == labels.reshape(-1)) & sound)
-
-
-_LABELS_HINT = "Give integer classes, one per sample, under --labels; argmax turns one-hot rows into such."
-
-
-def _classes(output: Array, received: str) -> Array:
-    if looks_like_scores(output):
-        return np.asarray(np.argmax(output, axis=1))
-    if output.size == len(output):
-        single = output.reshape(-1)
-        if np.issubdtype(output.dtype, np.integer):
-            return single
-        if float(np.nanmin(single)) >= 0 and float(np.nanmax(single)) <= 1:
-            return np.asarray(single > 0.5)
-    raise DataError(
-        "no-classes",
-        "accuracy needs an output of class scores, one probability or one integer class per sample.",
-        received=received,
-        hint="Leave --labels out, or use a model that ends in class scores.",
-    )
-
-
 def _blocks(*arrays: Array) -> Iterator[tuple[Floats, ...]]:
     """The arrays in step, some samples at a time, as float64; at least one axis is left in each."""
     rows = max(1, BLOCK_ELEMENTS // max(1, int(np.prod(arrays[0].shape[1:]))))
     for start in range(0, len(arrays[0]) if arrays[0].size else 0, rows):
         yield tuple(np.asarray(array[start : start + rows], dtype=np.float64) for array in arrays)
+
+
+def _means(reference: Array, got: Array) -> Floats:
+    """The reference's mean over samples, element by element, where both are finite."""
+    total = np.zeros(reference.shape[1:])
+    count = np.zeros(reference.shape[1:], dtype=np.int64)
+    for want, have in _blocks(reference, got):
+        both = np.isfinite(want) & np.isfinite(have)
+        total += np.where(both, want, 0.0).sum(axis=0)
+        count += both.sum(axis=0)
+    return np.asarray(total / np.maximum(count, 1))
 
 
 def _squares(block: Floats, centre: float) -> float:

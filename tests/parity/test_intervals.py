@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.parity.intervals import clopper_pearson, paired_drop, regularised_beta, student_quantile, wilson
+from edgekit.parity.intervals import (
+    clopper_pearson,
+    paired_drop,
+    regularised_beta,
+    share_interval,
+    student_quantile,
+    wilson,
+)
 
 special = pytest.importorskip("scipy.special", reason="scipy comes with scikit-learn")
 
@@ -43,6 +50,24 @@ def test_nothing_is_known_without_samples() -> None:
 
 def test_all_agree_needs_122_samples_to_show_97_percent() -> None:
     assert clopper_pearson(121, 121)[0] < 0.97 < clopper_pearson(122, 122)[0]
+
+
+@given(samples=st.integers(1, 300), share=st.floats(0, 1))
+def test_the_interval_of_shares_is_no_narrower_than_that_of_whole_samples(samples: int, share: float) -> None:
+    hits = share * samples
+    low, high = share_interval(hits, samples)
+    assert low <= share <= high
+    assert low >= clopper_pearson(int(hits), samples)[0] - 1e-12
+    assert share_interval(round(hits), samples) == clopper_pearson(round(hits), samples)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 30.0])
+def test_the_interval_of_shares_covers_at_least_95_percent(spread: float) -> None:
+    random = np.random.default_rng(0)
+    truth, samples = 0.97, 60
+    sums = random.beta(truth * spread, (1 - truth) * spread, size=(2000, samples)).sum(axis=1)
+    covered = np.mean([low <= truth <= high for low, high in (share_interval(total, samples) for total in sums)])
+    assert covered >= 0.945
 
 
 def test_wilson_matches_the_published_example() -> None:

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError
 from edgekit.parity import metrics
-from edgekit.parity.metrics import correct, difference, equal_samples, looks_like_scores, spread, top1_agreements
+from edgekit.parity.metrics import are_probabilities, difference, equal_samples, spread, top1_agreement
 
 Array = NDArray[Any]
 
@@ -41,13 +40,14 @@ def test_the_figures_follow_their_definitions_however_the_samples_are_split(
         found = difference(reference, got, size.deviation)
     want, have = reference.astype(np.float64), got.astype(np.float64)
     error = want - have
-    per_sample = 10 * np.log10((want**2).sum(axis=1) / (error**2).sum(axis=1))
+    moves = want - want.mean(axis=0)
     assert size.deviation == pytest.approx(want.std(), rel=1e-9)
     assert size.rms == pytest.approx(np.sqrt((want**2).mean()), rel=1e-9)
     assert found.max_abs == pytest.approx(np.abs(error).max())
     assert found.max_rel == pytest.approx((np.abs(error) / np.maximum(np.abs(want), 1e-3 * want.std())).max(), rel=1e-6)
-    assert found.sqnr_db == pytest.approx(10 * np.log10((want**2).sum() / (error**2).sum()), abs=1e-6)
-    assert found.worst_sqnr_db == pytest.approx(per_sample.min(), abs=1e-6)
+    assert found.sqnr_db == pytest.approx(10 * np.log10((moves**2).sum() / (error**2).sum()), abs=1e-6)
+    worst = 10 * np.log10((moves**2).sum() / samples / (error**2).sum(axis=1).max())
+    assert found.worst_sqnr_db == pytest.approx(worst, abs=1e-6)
     assert found.cosine == pytest.approx((want * have).sum() / np.linalg.norm(want) / np.linalg.norm(have), abs=1e-9)
 
 
@@ -65,7 +65,32 @@ def test_equal_arrays_have_no_noise() -> None:
     reference, _ = noisy(8, 4, 0.0, 1)
     found = difference(reference, reference.copy(), 1.0)
     assert (found.max_abs, found.max_rel, found.sqnr_db, found.worst_sqnr_db, found.spoiled) == (0, 0, None, None, 0)
+    assert found.compared == 32
     assert found.cosine == pytest.approx(1.0)
+
+
+def test_a_constant_offset_is_no_signal() -> None:
+    random = np.random.default_rng(0)
+    want, have = (100 + random.normal(size=(400, 3)) for _ in range(2))  # unrelated but for the offset
+    found = difference(want, have, 1.0)
+    assert found.sqnr_db == pytest.approx(-3, abs=0.5)  # the noise has twice the power; the plain SQNR is 37 dB
+    assert found.cosine is not None
+    assert found.cosine > 0.999
+
+
+def test_sqnr_of_outputs_about_zero_is_the_plain_one() -> None:
+    random = np.random.default_rng(0)
+    want = random.normal(size=(4000, 3))
+    error = 0.01 * random.normal(size=want.shape)
+    plain = 10 * np.log10((want**2).sum() / (error**2).sum())
+    assert difference(want, want + error, 1.0).sqnr_db == pytest.approx(plain, abs=0.01)
+
+
+def test_one_sample_has_its_plain_power_for_a_signal() -> None:
+    want = np.array([[3.0, 4.0]])
+    assert difference(want, want + np.array([0.0, 0.5]), 1.0).sqnr_db == pytest.approx(20)
+    same = np.repeat(want, 5, axis=0)
+    assert difference(same, same + np.array([0.0, 0.5]), 1.0).sqnr_db == pytest.approx(20)
 
 
 def test_one_bad_sample_shows_in_the_worst_sample_and_hardly_in_the_total() -> None:
@@ -87,13 +112,25 @@ def test_nan_and_infinity_are_counted_and_never_hide_the_rest() -> None:
     assert found.max_abs == pytest.approx(0.5)
 
 
-def test_infinities_of_the_source_are_left_out() -> None:
+@pytest.mark.parametrize(
+    ("of_source", "of_artifact", "spoiled"),
+    [
+        (np.nan, np.nan, 0),
+        (np.inf, np.inf, 0),
+        (np.nan, 7.0, 1),
+        (7.0, np.nan, 1),
+        (np.inf, -np.inf, 1),
+        (np.inf, np.nan, 1),
+        (-np.inf, -1e38, 1),
+    ],
+)
+def test_nan_and_infinity_have_to_be_the_same(of_source: float, of_artifact: float, spoiled: int) -> None:
     reference, got = noisy(8, 4, 0.0, 4)
-    reference[0, 0], got[0, 0] = np.inf, 7.0
+    reference[0, 0], got[0, 0] = of_source, of_artifact
     size, found = spread(reference), difference(reference, got, 1.0)
-    assert size.nonfinite == 1
     assert size.deviation == pytest.approx(reference[np.isfinite(reference)].std(dtype=np.float64))
-    assert (found.spoiled, found.max_abs) == (0, 0.0)
+    assert (found.spoiled, found.max_abs, found.compared) == (spoiled, 0.0, 31)
+    assert found.sqnr_db is None
 
 
 def test_all_nan_has_no_size() -> None:
@@ -128,57 +165,47 @@ def test_memory_stays_flat_over_many_samples() -> None:
 def test_agreement_counts_samples_and_a_nan_never_agrees() -> None:
     reference = np.array([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
     got = np.array([[0.2, 0.8], [0.4, 0.6], [np.nan, 0.7], [0.5, 0.5]], np.float32)
-    assert top1_agreements(reference, got) == 2
+    found = top1_agreement(reference, got)
+    assert (found.hits, found.samples, found.share, found.varies) == (2, 4, 0.5, True)
+    assert not top1_agreement(reference[:1].repeat(4, axis=0), got).varies
     assert equal_samples(np.array([[1, 2], [3, 4]]), np.array([[1, 2], [3, 5]])) == 1
 
 
-@pytest.mark.parametrize(
-    ("array", "scores"),
-    [
-        (np.zeros((4, 10), np.float32), True),
-        (np.zeros((4, 1), np.float32), False),
-        (np.zeros((4, 8, 8), np.float32), False),
-        (np.zeros((4, 10), np.int64), False),
-        (np.zeros(4, np.float32), False),
-    ],
-)
-def test_which_outputs_look_like_scores(array: Array, scores: bool) -> None:
-    assert looks_like_scores(array) is scores
+def test_agreement_over_positions_counts_their_share_in_each_sample() -> None:
+    reference = np.random.default_rng(0).random((6, 5, 4, 3))
+    got = reference.copy()
+    got[0] = np.roll(got[0], 1, axis=-1)  # all 20 positions
+    got[1, 2, 3] = np.roll(got[1, 2, 3], 1)  # one of 20
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "BLOCK_ELEMENTS", 100)
+        assert top1_agreement(reference, got).hits == pytest.approx(4 + 19 / 20)
 
 
-LABELS = np.array([1, 0, 1])
+def softmax(*shape: int) -> Array:
+    powers = np.exp(np.random.default_rng(0).normal(size=shape)).astype(np.float32)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-@pytest.mark.parametrize(
-    "output",
-    [
-        np.array([[0.1, 0.9], [0.2, 0.8], [-3.0, 5.0]], np.float32),
-        np.array([[0.9], [0.8], [0.7]], np.float32),
-        np.array([1, 1, 1], np.int64),
-    ],
-    ids=["scores", "probability", "classes"],
-)
-def test_accuracy_of_scores_probabilities_and_classes(output: Array) -> None:
-    assert correct(output, LABELS).tolist() == [True, False, True]
-    assert correct(output, LABELS[:, None]).tolist() == [True, False, True]
-
-
-def test_a_nan_is_never_correct() -> None:
-    output = np.array([[0.1, np.nan], [0.9, 0.1], [0.1, 0.9]], np.float32)
-    assert correct(output, LABELS).tolist() == [False, True, True]
+def with_nan(array: Array) -> Array:
+    array[0, 0] = np.nan
+    return array
 
 
 @pytest.mark.parametrize(
-    ("output", "labels", "code"),
+    ("array", "expected"),
     [
-        (np.zeros((3, 2), np.float32), np.array([0.0, 1.0, 0.0]), "bad-labels"),
-        (np.zeros((3, 2), np.float32), np.eye(3, dtype=int), "bad-labels"),
-        (np.zeros((3, 2), np.float32), np.array([0, 1]), "label-count"),
-        (np.zeros((3, 4, 4), np.float32), LABELS, "no-classes"),
-        (np.array([[-4.0], [2.0], [3.0]]), LABELS, "no-classes"),
+        (softmax(4, 10), True),
+        (softmax(4, 2), True),
+        (softmax(4, 8, 8, 3), True),
+        (softmax(4, 10).astype(np.float16), True),
+        (with_nan(softmax(4, 10)), True),
+        (with_nan(softmax(1, 10)), False),
+        (2 * softmax(4, 10), False),
+        (softmax(4, 10) - 0.2, False),
+        (np.ones((4, 1), np.float32), False),
+        (np.ones(4, np.float32), False),
+        (np.eye(4, dtype=np.int64), False),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(output: Array, labels: Array, code: str) -> None:
-    with pytest.raises(DataError) as caught:
-        correct(output, labels)
-    assert caught.value.code == code
+def test_which_outputs_are_probabilities(array: Array, expected: bool) -> None:
+    assert are_probabilities(array) is expected
