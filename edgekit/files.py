@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 from edgekit.errors import UsageError
+from edgekit.jobs import disk
 
 
 def check_writable(folder: Path) -> None:
@@ -32,27 +31,13 @@ def check_writable(folder: Path) -> None:
     )
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that says what to do.
+def writing(path: Path) -> AbstractContextManager[None]:
+    """Turn what the file system refuses about a file of the user's into an error that says what to do.
 
     Raises:
         UsageError: no permission, a read-only or full file system, a file where a folder should be.
     """
-    try:
-        yield
-    except OSError as err:
-        if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UsageError(
-                "no-space",
-                f"there is no space left for {path}.",
-                hint="Free some space, or choose another folder with -o.",
-            ) from err
-        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-            raise UsageError(
-                "no-permission", f"{path} cannot be written: {err.strerror}.", hint="Choose another folder with -o."
-            ) from err
-        raise
+    return disk.writing(path, "choose another folder with -o")
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shutil
 import tempfile
@@ -13,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from edgekit.errors import InternalError, JobCrashed, UsageError
+from edgekit.errors import JobCrashed, UsageError
+from edgekit.jobs.disk import writing
 from edgekit.jobs.process import Context, Limits, Worker
-from edgekit.jobs.protocol import Job, Progress, blob_of, blobs_in
+from edgekit.jobs.protocol import Job, Progress, blobs_in, file_in
+from edgekit.jobs.store import BlobStore
 from edgekit.types import Blob
 
 T = TypeVar("T")
@@ -49,18 +52,23 @@ class Executor:
 
     Thread-safe: callers run independent jobs from several threads, and the executor decides what may run
     side by side. Conversion jobs share one warm worker per context; a timing gets a fresh process (`session`)
-    and the machine for itself (``alone=True``).
+    and the machine for itself. Idle warm workers end when what all workers hold would pass what `parallel_jobs`
+    jobs may use.
+
+    Its folder goes with it: blobs, scratch space and one folder per living worker. A job's own folder goes with the
+    job; files that the result names are kept as blobs.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or default_limits()
-        _sweep_killed()
-        self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-        self._paths: dict[str, Path] = {}
-        self._warm: dict[object, Worker] = {}
+        with writing(Path(os.environ.get("TMPDIR", "/tmp"))):
+            _sweep_killed()
+            self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")).resolve()
+            self._store = BlobStore(self._root / "blobs")
+        self._warm: dict[object, Worker] = {}  # idle ones only, the least recently used first
         self._live: set[Worker] = set()
         self._locks: dict[object, threading.Lock] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a signal may stop the main thread while it holds this, and `close` needs it
         self._slots = threading.Semaphore(parallel_jobs())
         self._alone = threading.Lock()
         self._ids = itertools.count(1)
@@ -73,6 +81,8 @@ class Executor:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        for worker in list(self._live):
+            self._retire(worker)
         shutil.rmtree(self._root, ignore_errors=True)
 
     def close(self) -> None:
@@ -81,21 +91,24 @@ class Executor:
             self._closed = True
             workers = list(self._live)
         for worker in workers:
-            worker.close()
+            worker.kill()
 
     def add(self, path: Path, name: str | None = None) -> Blob:
-        """Make a local file known, so that messages can name it."""
-        blob = blob_of(path, name)
-        self._paths[blob.sha256] = path
-        return blob
+        """Take in a local file as it is now, so that messages can name it.
+
+        Raises:
+            UsageError: it cannot be read, or there is no space for a copy.
+        """
+        return self._store.take(path, name or path.name)
 
     def path(self, blob: Blob) -> Path:
-        """Where the content of a blob lies on this machine, until the executor closes."""
-        return self._paths[blob.sha256]
+        """Where the content of a blob lies on this machine, until the executor closes. Not to be written to."""
+        return self._store.path(blob)
 
     def scratch(self) -> Path:
-        """A new empty folder that goes with the executor."""
-        return Path(tempfile.mkdtemp(dir=self._root, prefix="scratch-"))
+        """A new empty folder that goes with the executor. A file in it that was added must not change any more."""
+        with writing(self._root):
+            return Path(tempfile.mkdtemp(dir=self._root, prefix="scratch-"))
 
     def run(self, job: Job[T], context: Context, on_progress: OnProgress = _ignore) -> T:
         """Execute a job in the warm worker of its context.
@@ -105,12 +118,7 @@ class Executor:
         """
         with self._guard:
             lock = self._locks.setdefault(context.key, threading.Lock())
-        with lock, self._slots:
-            worker = self._warm.get(context.key)
-            if worker is None or not worker.alive or worker.rss_bytes > IDLE_BYTES:
-                if worker is not None:
-                    self._retire(worker)
-                worker = self._warm[context.key] = self._start(context)
+        with lock, self._slots, self._borrowed(context) as worker:
             return self._execute(worker, job, on_progress)
 
     def run_fresh(self, job: Job[T], context: Context, on_progress: OnProgress = _ignore) -> T:
@@ -148,6 +156,24 @@ class Executor:
                 self._slots.release(taken)
 
     @contextmanager
+    def _borrowed(self, context: Context) -> Iterator[Worker]:
+        """The warm worker of a context, started where there is none; it is idle again afterwards."""
+        with self._guard:
+            worker = self._warm.pop(context.key, None)
+        if worker is not None and (not worker.alive or worker.rss_bytes > IDLE_BYTES):
+            self._retire(worker)
+            worker = None
+        worker = worker or self._start(context)
+        try:
+            yield worker
+        finally:
+            if worker.alive:
+                with self._guard:
+                    self._warm[context.key] = worker
+            else:
+                self._retire(worker)
+
+    @contextmanager
     def _fresh(self, context: Context) -> Iterator[Worker]:
         worker = self._start(context)
         try:
@@ -159,7 +185,9 @@ class Executor:
         with self._guard:
             if self._closed:
                 raise JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
-            worker = Worker(context, Path(tempfile.mkdtemp(dir=self._root, prefix="worker-")))
+            with writing(self._root):
+                folder = Path(tempfile.mkdtemp(dir=self._root, prefix="worker-"))
+            worker = Worker(context, folder)
             self._live.add(worker)
         return worker
 
@@ -167,17 +195,35 @@ class Executor:
         worker.close()
         with self._guard:
             self._live.discard(worker)
+        shutil.rmtree(worker.folder, ignore_errors=True)
+
+    def _make_room(self, needed_bytes: int, but: Worker | None = None) -> None:
+        """End idle warm workers until what all workers hold, ``but`` one, leaves room within the budget."""
+        budget = parallel_jobs() * self.limits.memory_bytes
+        while True:
+            with self._guard:
+                if not self._warm:
+                    return
+                held = sum(worker.rss_bytes for worker in self._live if worker is not but)
+                if held + needed_bytes <= budget:
+                    return
+                worker = self._warm.pop(next(iter(self._warm)))
+            self._retire(worker)
 
     def _execute(self, worker: Worker, job: Job[T], on_progress: OnProgress) -> T:
+        self._make_room(self.limits.memory_bytes, but=worker)
         job_id = f"{next(self._ids):04d}"
         folder = worker.folder / job_id
-        folder.mkdir()
-        for blob in blobs_in(job):
-            _place(self.path(blob), folder / blob.name)
-        result: T = worker.run(job, job_id, self.limits, on_progress)
-        for blob in blobs_in(result):
-            self._paths.setdefault(blob.sha256, folder / blob.name)
-        return result
+        try:
+            with writing(folder):
+                folder.mkdir()
+                self._store.place(blobs_in(job), folder)
+            result: T = worker.run(job, job_id, self.limits, on_progress, watch=lambda: self._make_room(0))
+            for blob in blobs_in(result):
+                self._store.keep(blob, file_in(folder, blob))
+            return result
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep_killed() -> None:
@@ -203,20 +249,6 @@ def parallel_jobs() -> int:
     return max(1, min(MAX_PARALLEL, os.cpu_count() or 1))
 
 
-def _place(source: Path, target: Path) -> None:
-    """Hard link, or copy across file systems."""
-    if target.exists():
-        if not target.samefile(source) and blob_of(target).sha256 != blob_of(source).sha256:
-            raise InternalError(
-                "blob-clash", f"two blobs of one job are called {target.name}.", hint="Report this as a bug."
-            )
-        return
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def _number(variable: str, default: float) -> float:
     text = os.environ.get(variable)
     if text is None:
@@ -225,8 +257,8 @@ def _number(variable: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if value <= 0:
+    if not (math.isfinite(value) and value > 0):
         raise UsageError(
-            "bad-setting", f"{variable} should be a number above zero.", received=text, hint=f"Unset {variable}."
+            "bad-setting", f"{variable} should be a finite number above zero.", received=text, hint=f"Unset {variable}."
         )
     return value

@@ -15,7 +15,8 @@ def tree_rss_bytes(pid: int) -> int:
         return _ps_rss_bytes(pid)
     try:
         pages = int((_PROC / str(pid) / "statm").read_text().split()[1])
-        children = (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
+        tasks = (_PROC / str(pid) / "task").glob("*/children")  # each thread has children of its own
+        children = [child for task in tasks for child in task.read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(tree_rss_bytes(int(child)) for child in children)

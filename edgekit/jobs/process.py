@@ -18,13 +18,18 @@ from typing import Any
 from edgekit import errors
 from edgekit.jobs import memory
 from edgekit.jobs.codec import from_json
+from edgekit.jobs.disk import writing
 from edgekit.jobs.protocol import Job, Progress, encode_job
 
 #: Seconds between two looks at time and memory.
 POLL_S = 0.2
 
-#: Lines of the worker's log that an error quotes.
+#: Lines at the end of the worker's log that an error quotes, from this many bytes.
 LOG_LINES = 25
+LOG_BYTES = 1 << 16
+
+#: Seconds that a process gets to end once it has closed its output, or was killed.
+END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,19 @@ class Worker:
     def __init__(self, context: Context, folder: Path) -> None:
         self.context = context
         self.folder = folder
-        self.alive = True
         self._buffer = b""
-        home = folder / "home"
-        (home / "tmp").mkdir(parents=True)
-        (home / "intel").mkdir()
-        (home / "intel" / "openvino_telemetry").write_text("0")  # declined: `import openvino` reports its user else
+        self._killed = False
         self._log = folder / "worker.log"
-        with self._log.open("wb") as log:
+        home = folder / "home"
+        with writing(folder):
+            (home / "tmp").mkdir(parents=True)
+            (home / "intel").mkdir()
+            (home / "intel" / "openvino_telemetry").write_text("0")  # declined: `import openvino` reports its user else
+            self._log.touch()
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [context.python, "-m", "edgekit.jobs"],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -86,21 +94,52 @@ class Worker:
                 env={**os.environ, **_private(home), **context.env},
                 start_new_session=True,
             )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self._stdin, self._stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._readable, self._writable = selectors.DefaultSelector(), selectors.DefaultSelector()
+        for pipe, selector, event in (
+            (self._stdin, self._writable, selectors.EVENT_WRITE),
+            (self._stdout, self._readable, selectors.EVENT_READ),
+        ):
+            os.set_blocking(pipe, False)
+            selector.register(pipe, event)
 
-    def run(self, job: Job[Any], job_id: str, limits: Limits, on_progress: Callable[[Progress], None]) -> Any:
+    @property
+    def alive(self) -> bool:
+        """Whether it can take a job."""
+        return not self._killed and self._process.poll() is None
+
+    def run(
+        self,
+        job: Job[Any],
+        job_id: str,
+        limits: Limits,
+        on_progress: Callable[[Progress], None],
+        watch: Callable[[], None] = lambda: None,
+    ) -> Any:
         """Execute one job and return its result.
+
+        Args:
+            job: what to do.
+            job_id: the folder of the job in the worker's own.
+            limits: of this job.
+            on_progress: told what the job reports.
+            watch: called several times a second while the job goes on.
 
         Raises:
             JobError: it crashed, ran past a limit or raised; the worker is dead then.
             EdgekitError: the job refused its input.
         """
+        deadline = time.monotonic() + limits.timeout_s
+
+        def check() -> None:
+            self._enforce(limits, deadline)
+            watch()
+
         try:
-            self._send(json.dumps(encode_job(job, job_id)))
-            for event in self._events(limits):
+            self._send(json.dumps(encode_job(job, job_id)), check)
+            for event in self._events(check):
                 match event.pop("event"):
                     case "progress":
                         on_progress(from_json(Progress, event))
@@ -118,40 +157,51 @@ class Worker:
         """Resident memory of the worker and its children."""
         return memory.tree_rss_bytes(self._process.pid)
 
-    def close(self) -> None:
-        """Kill the worker and whatever it started. Safe to call twice."""
-        if not self.alive:
+    def kill(self) -> None:
+        """Kill the worker and whatever it started, from any thread. A thread in `run` gets a `JobCrashed`."""
+        if self._killed:
             return
-        self.alive = False
-        self._selector.close()
-        with suppress(ProcessLookupError):  # it has ended on its own
+        self._killed = True
+        with suppress(ProcessLookupError, PermissionError):  # all of it has ended; macOS calls that no permission
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                _close_quietly(pipe)
 
-    def _send(self, line: str) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._crash() from None
+    def close(self) -> None:
+        """Kill the worker and free its pipes. For the thread that uses it; safe to call twice."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nothing can hurry it
+            self._process.wait(END_S)
+        for end in (self._readable, self._writable, self._process.stdin, self._process.stdout):
+            assert end is not None
+            end.close()
 
-    def _events(self, limits: Limits) -> Iterator[dict[str, Any]]:
-        deadline = time.monotonic() + limits.timeout_s
+    def _send(self, line: str, check: Callable[[], None]) -> None:
+        """Write a message, which a worker that hangs may never read."""
+        rest = line.encode() + b"\n"
+        while rest:
+            if not self.alive:
+                raise self._crash()
+            if self._writable.select(POLL_S):
+                try:
+                    rest = rest[os.write(self._stdin, rest) :]
+                except BrokenPipeError:
+                    raise self._crash() from None
+            check()
+
+    def _events(self, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """What the worker says, until it ends. A child that it leaves behind may hold its pipe open."""
         while True:
             while b"\n" in self._buffer:
                 line, self._buffer = self._buffer.split(b"\n", 1)
                 yield json.loads(line)
-            if self._selector.select(POLL_S):
-                assert self._process.stdout is not None
-                piece = os.read(self._process.stdout.fileno(), 1 << 16)
+            ended = not self.alive  # looked up first: what it said last is still in the pipe
+            if self._readable.select(0 if ended else POLL_S):
+                piece = os.read(self._stdout, 1 << 16)
                 if not piece:
                     return
                 self._buffer += piece
-            self._enforce(limits, deadline)
+            elif ended:
+                return
+            check()
 
     def _enforce(self, limits: Limits, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -168,8 +218,13 @@ class Worker:
             )
 
     def _crash(self) -> errors.JobCrashed | errors.JobOutOfMemory:
-        code = self._process.wait()
-        tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        if self._killed:
+            return errors.JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
+        try:
+            code = self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        tail = self._last_words()
         if code == -signal.SIGKILL:
             return errors.JobOutOfMemory(
                 "job-killed",
@@ -177,13 +232,29 @@ class Worker:
                 received=tail or None,
                 hint="Close other programs or use a machine with more memory.",
             )
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         return errors.JobCrashed(
             "job-crashed",
-            f"the process of {self.context.name} died with {cause}.",
+            f"the process of {self.context.name} {_cause(code)}.",
             received=tail or None,
             hint="This is a fault of the library that ran there; choose another route or version.",
         )
+
+    def _last_words(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - LOG_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_LINES:])
+
+
+def _cause(code: int | None) -> str:
+    """How a process ended."""
+    if code is None:
+        return "closed its output without a result"
+    if code >= 0:
+        return f"died with exit status {code}"
+    try:
+        return f"died with signal {signal.Signals(-code).name}"
+    except ValueError:  # real-time signals have numbers only
+        return f"died with signal {-code}"
 
 
 def _private(home: Path) -> dict[str, str]:
@@ -206,8 +277,3 @@ def _rebuild(event: dict[str, Any]) -> errors.EdgekitError:
     error = kind(event["code"], event["message"], received=event["received"], hint=event["hint"])
     error.add_note(event["traceback"])
     return error
-
-
-def _close_quietly(pipe: Any) -> None:
-    with suppress(BrokenPipeError):  # unsent bytes to a dead worker
-        pipe.close()

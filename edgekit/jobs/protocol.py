@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Generic, Optional, TypeVar, get_type_hints
 
-from edgekit.errors import InternalError
+from edgekit.errors import InternalError, UsageError
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.types import Blob
 
@@ -56,7 +56,7 @@ class Workspace:
 
     def path(self, blob: Blob) -> Path:
         """Where a blob named by the message lies."""
-        return self.folder / blob.name
+        return file_in(self.folder, blob)
 
     def blob(self, name: str) -> Blob:
         """Name a file that the job wrote in its folder, so that the result can hold it."""
@@ -109,6 +109,22 @@ def blob_of(path: Path, name: Optional[str] = None) -> Blob:
         for piece in iter(lambda: stream.read(1 << 20), b""):
             digest.update(piece)
     return Blob(digest.hexdigest(), name or path.name, path.stat().st_size)
+
+
+def file_in(folder: Path, blob: Blob) -> Path:
+    """Where a blob lies in a folder.
+
+    Raises:
+        UsageError: its name leads out of the folder; names come from kits and messages that others may have written.
+    """
+    if blob.name in ("", ".", "..") or Path(blob.name).name != blob.name or "\0" in blob.name:
+        raise UsageError(
+            "bad-file-name",
+            "a file of a kit or message should have a plain name, without folders.",
+            received=repr(blob.name),
+            hint="The kit or message was changed: export the model again.",
+        )
+    return folder / blob.name
 
 
 def blobs_in(value: Any) -> tuple[Blob, ...]:

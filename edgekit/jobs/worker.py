@@ -63,16 +63,19 @@ def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:
     def report(progress: Progress) -> None:
         emit("progress", **to_json(progress))
 
+    folder = root / str(envelope["id"])
     try:
         job = decode_job(envelope)
-        result = job.run(Workspace(root / str(envelope["id"]), report))
+        result = job.run(Workspace(folder, report))
         emit("result", result=to_json(result))
     except EdgekitError as error:
-        emit("error", **_error_fields(error), traceback=traceback.format_exc())
+        emit("error", **_error_fields(error, folder), traceback=traceback.format_exc())
     except MemoryError as error:
-        emit("error", type="JobOutOfMemory", **_foreign(error, "out-of-memory"), traceback=traceback.format_exc())
+        fields = _foreign(error, folder, "JobOutOfMemory", "out-of-memory")
+        emit("error", **fields, traceback=traceback.format_exc())
     except Exception as error:  # noqa: BLE001 whatever a converter raises is the outcome of this job
-        emit("error", type="JobFailed", **_foreign(error, "job-failed"), traceback=traceback.format_exc())
+        fields = _foreign(error, folder, "JobFailed", "job-failed")
+        emit("error", **fields, traceback=traceback.format_exc())
 
 
 def _listen(lines: queue.Queue[Optional[str]], busy: threading.Event) -> None:
@@ -87,22 +90,28 @@ def _listen(lines: queue.Queue[Optional[str]], busy: threading.Event) -> None:
     lines.put(None)
 
 
-def _error_fields(error: EdgekitError) -> dict[str, Any]:
+def _error_fields(error: EdgekitError, folder: Path) -> dict[str, Any]:
     return {
         "type": type(error).__name__,
         "code": error.code,
-        "message": error.message,
-        "received": error.received,
+        "message": _without(folder, error.message),
+        "received": error.received and _without(folder, error.received),
         "hint": error.hint,
     }
 
 
-def _foreign(error: BaseException, code: str) -> dict[str, Any]:
+def _foreign(error: BaseException, folder: Path, kind: str, code: str) -> dict[str, Any]:
     """An error of a library, in one line: the first line of its message that says something."""
-    lines = [_ANSI.sub("", line).strip() for line in str(error).splitlines()]
+    lines = [_ANSI.sub("", line).strip() for line in _without(folder, str(error)).splitlines()]
     telling = [line for line in lines if line and not _EMPTY_TALK.match(line)]
     text = f"{type(error).__name__}: {telling[0]}" if telling else type(error).__name__
-    return {"code": code, "message": text[:500], "received": None, "hint": "Run again with --debug for the traceback."}
+    hint = "Run again with --debug for the traceback."
+    return {"type": kind, "code": code, "message": text[:500], "received": None, "hint": hint}
+
+
+def _without(folder: Path, text: str) -> str:
+    """A text without the paths of a job's folder and of its worker's, which differ from run to run."""
+    return text.replace(f"{folder}{os.sep}", "").replace(f"{folder.parent}{os.sep}", "")
 
 
 def _reset_libraries() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,9 @@ from typing import Any
 from edgekit.errors import DataError
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.types import Blob
+
+#: What a library keeps for itself after a job.
+_HELD: list[bytes] = []
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,12 @@ class Misbehave(Job[Outcome]):
     Attributes:
         how: a method of this class.
         files: blobs it may read.
+        argument: what that method makes of it.
     """
 
     how: str
     files: tuple[Blob, ...] = ()
+    argument: str = ""
 
     def run(self, work: Workspace) -> Outcome:
         done: Any = getattr(self, f"_{self.how}")(work)
@@ -93,3 +100,41 @@ class Misbehave(Job[Outcome]):
             time.sleep(3600)
         time.sleep(3600)
         return ""
+
+    def _die_before_the_child(self, work: Workspace) -> None:
+        if os.fork() == 0:
+            time.sleep(3600)  # with the protocol's pipe in its hands
+        print(f"group {os.getpgrp()}", file=sys.stderr, flush=True)
+        os._exit(4)
+
+    def _close_output(self, work: Workspace) -> None:
+        os.closerange(3, 100)
+        time.sleep(3600)
+
+    def _real_time_signal(self, work: Workspace) -> None:
+        os.kill(os.getpid(), signal.SIGRTMIN + 1)
+
+    def _freeze_later(self, work: Workspace) -> str:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+        return "answered"
+
+    def _hold(self, work: Workspace) -> str:
+        before_s, mebibytes, after_s = map(float, self.argument.split())
+        time.sleep(before_s)
+        _HELD.append(os.urandom(1) * (int(mebibytes) << 20))
+        time.sleep(after_s)
+        return "held"
+
+    def _name_paths(self, work: Workspace) -> None:
+        raise ValueError(f"cannot read {work.folder / 'out' / 'raw.onnx'} and {os.environ['TMPDIR']}/x")
+
+    def _refuse_a_path(self, work: Workspace) -> None:
+        path = str(work.folder / "raw.onnx")
+        raise DataError("bad-file", f"{path} is empty.", received=path, hint="Write it.")
+
+    def _read_outside(self, work: Workspace) -> str:
+        return work.path(Blob("0" * 64, self.argument, 1)).read_text()
+
+    def _write_into_the_input(self, work: Workspace) -> str:
+        work.path(self.files[0]).write_bytes(b"scribbled")
+        return "scribbled"

@@ -39,6 +39,7 @@ def executor() -> Iterator[Executor]:
         ("memory_error", errors.JobOutOfMemory, "cannot allocate"),
         ("be_killed", errors.JobOutOfMemory, "killed from outside"),
         ("exit", errors.JobCrashed, "exit status 3"),
+        ("close_output", errors.JobCrashed, "closed its output"),
         ("raise", errors.JobFailed, "ValueError: the graph has a cycle"),
     ],
 )
@@ -50,11 +51,51 @@ def test_a_bad_job_is_a_clear_error_and_the_next_job_runs(
     assert executor.run(Misbehave("nothing"), HERE).text == "done"
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="macOS has no real-time signals")
+def test_a_signal_without_a_name_is_given_by_number(executor: Executor) -> None:
+    with pytest.raises(errors.JobCrashed, match=f"signal {signal.SIGRTMIN + 1}"):
+        executor.run(Misbehave("real_time_signal"), HERE)
+
+
 def test_a_hang_ends_at_the_time_limit() -> None:
     with Executor(Limits(timeout_s=1.5, memory_bytes=1 << 30)) as executor:
         with pytest.raises(errors.JobTimedOut, match="after 2 s"):
             executor.run(Misbehave("hang"), HERE)
         assert executor.run(Misbehave("nothing"), HERE).text == "done"
+
+
+def test_a_death_is_noticed_though_a_child_holds_the_pipe(executor: Executor) -> None:
+    with pytest.raises(errors.JobCrashed, match="exit status 4") as caught:  # and no JobTimedOut
+        executor.run(Misbehave("die_before_the_child"), HERE)
+    assert caught.value.received is not None
+    assert not _group_running(int(caught.value.received.split()[-1]))
+
+
+def test_a_worker_that_reads_nothing_ends_at_the_time_limit() -> None:
+    with Executor(Limits(timeout_s=2, memory_bytes=1 << 30)) as executor:
+        executor.run(Misbehave("freeze_later"), HERE)
+        time.sleep(0.6)
+        with pytest.raises(errors.JobTimedOut):
+            executor.run(Misbehave("nothing", argument="x" * (1 << 20)), HERE)  # more than a pipe holds
+        assert executor.run(Misbehave("nothing", argument="x" * (1 << 20)), HERE).text == "done"
+
+
+def test_a_warm_worker_that_died_while_idle_is_replaced(executor: Executor) -> None:
+    pid = executor.run(Misbehave("nothing"), HERE).pid
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not _only_zombies(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert executor.run(Misbehave("nothing"), HERE).pid != pid
+
+
+def test_messages_hold_no_folder_that_differs_from_run_to_run(executor: Executor) -> None:
+    with pytest.raises(errors.JobFailed) as foreign:
+        executor.run(Misbehave("name_paths"), HERE)
+    assert foreign.value.message == "ValueError: cannot read out/raw.onnx and home/tmp/x"
+    with pytest.raises(errors.DataError) as own:
+        executor.run(Misbehave("refuse_a_path"), HERE)
+    assert str(own.value) == "raw.onnx is empty. Received: raw.onnx."
 
 
 def test_a_crash_quotes_what_the_process_said_last(executor: Executor) -> None:
@@ -141,6 +182,40 @@ def test_a_killed_host_leaves_no_worker(tmp_path: Path) -> None:
     assert not _group_running(worker)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stopped_host_leaves_neither_workers_nor_folders(number: signal.Signals, tmp_path: Path) -> None:
+    script = """
+        from edgekit.jobs.process import Context
+        from edgekit.workbench import workbench
+        from tests.jobs.misbehaving import Misbehave
+        import os, signal
+        def stop(number, frame):
+            raise KeyboardInterrupt  # as the command line does
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        path = os.environ["PYTHONPATH"]
+        contexts = [Context(name, {"PYTHONPATH": path, "NAME": name}) for name in "ab"]
+        with workbench() as bench:
+            print(*[bench.executor.run(Misbehave("nothing"), one).pid for one in contexts], flush=True)
+            bench.side_by_side(lambda one: bench.executor.run(Misbehave("hang"), one), contexts)
+    """
+    host = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+    )
+    assert host.stdout is not None
+    workers = [int(pid) for pid in host.stdout.readline().split()]
+    assert len(workers) == 2
+    time.sleep(0.5)  # both jobs are under way
+    host.send_signal(number)
+    host.wait(20)
+    host.stdout.close()
+    assert not any(_group_running(worker) for worker in workers)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_job_that_has_the_machine_waits_for_the_others(executor: Executor) -> None:
     order: list[str] = []
 
@@ -161,11 +236,45 @@ def test_a_job_that_has_the_machine_waits_for_the_others(executor: Executor) -> 
     assert order == ["timing", *["conversion"] * 3]
 
 
+def context(name: str) -> Context:
+    return Context(name, {**HERE.env, "NAME": name})
+
+
+def test_idle_workers_make_room_for_the_next_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with Executor(Limits(timeout_s=20, memory_bytes=300 << 20)) as executor:  # 600 MiB for all
+        oldest, middle = (executor.run(Misbehave("hold", argument="0 160 0"), context(name)).pid for name in "ab")
+        executor.run(Misbehave("nothing"), context("c"))
+        assert not _running(oldest)
+        assert executor.run(Misbehave("nothing"), context("b")).pid == middle
+
+
+def test_idle_workers_make_room_while_jobs_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with Executor(Limits(timeout_s=20, memory_bytes=250 << 20)) as executor:  # 500 MiB for all
+        idle = executor.run(Misbehave("hold", argument="0 100 0"), context("idle")).pid
+        executor.run(Misbehave("nothing"), context("idle"))
+        threads = [
+            threading.Thread(target=executor.run, args=(Misbehave("hold", argument="0.7 190 0.7"), context(name)))
+            for name in "ab"
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not _running(idle)
+
+
 def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_JOB_MEMORY_GB", "0.5")
     assert default_limits().memory_bytes == 512 << 20
-    monkeypatch.setenv("EDGEKIT_JOB_TIMEOUT_S", "soon")
-    with pytest.raises(errors.UsageError, match="EDGEKIT_JOB_TIMEOUT_S"):
+
+
+@pytest.mark.parametrize("variable", ["EDGEKIT_JOB_TIMEOUT_S", "EDGEKIT_JOB_MEMORY_GB"])
+@pytest.mark.parametrize("value", ["soon", "nan", "inf", "-inf", "0", "-1", ""])
+def test_a_limit_is_a_finite_number_above_zero(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.UsageError, match=variable):
         default_limits()
 
 
