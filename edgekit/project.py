@@ -6,14 +6,14 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.exporter.source import open_source
 from edgekit.pipeline import RunOptions, run
 from edgekit.progress import SILENT, Reporter
-from edgekit.results import Result, RunResult
-from edgekit.types import Verdict, worst
+from edgekit.results import RunResult, Runs, unique
+from edgekit.types import Evidence, worst
 
 PROJECT_FILE = "edgekit.toml"
 
@@ -61,16 +61,6 @@ class Planned:
 
     model: str
     settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Runs(Result):
-    """Several runs of one command."""
-
-    schema: ClassVar[str] = "edgekit.runs/1"
-    ok: bool
-    verdict: Verdict
-    runs: tuple[RunResult, ...]
 
 
 def planned(arguments: Sequence[str], given: Settings) -> tuple[Planned, ...]:
@@ -126,7 +116,13 @@ def run_all(
     )
     if len(runs) == 1:
         return runs[0]
-    return Runs(all(one.ok for one in runs), worst(one.verdict for one in runs), runs)
+    real = all(one.evidence.inputs == "real" for one in runs)
+    evidence = Evidence(
+        "real" if real else "generated",
+        min(one.evidence.samples for one in runs),
+        unique(shape for one in runs for shape in one.evidence.shapes),
+    )
+    return Runs(all(one.ok for one in runs), worst(one.verdict for one in runs), evidence, runs)
 
 
 def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:

@@ -364,6 +364,17 @@ class RunResult(Result):
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Runs(Result):
+    """Several runs of one command; the evidence is what all of them have."""
+
+    schema: ClassVar[str] = "edgekit.runs/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    runs: tuple[RunResult, ...]
+
+
 def holds(verdict: Verdict, *, strict: bool) -> bool:
     """Whether a verdict lets the command exit with 0: ``weak`` does, unless ``--strict``."""
     return verdict == "verified" or (verdict == "weak" and not strict)

@@ -9,7 +9,7 @@ from edgekit.report import tables, text
 from edgekit.report.collect import Document, Summary, reasons_by_text, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_routes import routes_view
-from edgekit.results import BenchResult, CheckResult, Result, RunResult
+from edgekit.results import BenchResult, CheckResult, Result, RunResult, Runs
 from edgekit.types import Verdict
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from edgekit.prediction import Prediction
-    from edgekit.project import Runs
     from edgekit.report.render import ReportResult
 
 _STYLE: dict[str, str] = {"verified": "green", "weak": "yellow", "failed": "bold red", "error": "bold magenta"}

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgekit.quantizer.methods import onnx_
+from edgekit.quantizer.methods.nncf_ import int4_groups
 from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 if TYPE_CHECKING:
     import onnx
-
-#: Weights that share one 4-bit scale. onnxruntime runs 16, 32, 64, 128 and 256.
-GROUP_SIZE = 32
 
 #: NNCF gives a convolution's scale one axis per weight axis, which onnxruntime refuses to load.
 LEFT_OUT = ["Conv", "ConvTranspose"]
@@ -32,22 +30,7 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
 
     Asymmetric int4 is not offered: onnxruntime refuses the zero points that NNCF writes.
     """
-    import nncf
-
-    options = {
-        "mode": nncf.CompressWeightsMode.INT4_SYM,
-        "group_size": GROUP_SIZE,
-        "backup_mode": nncf.BackupMode.INT8_SYM,
-        "advanced_parameters": nncf.AdvancedCompressionParameters(
-            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
-        ),
-    }
-    described = {
-        "mode": "int4_sym",
-        "group_size": str(GROUP_SIZE),
-        "group_size_fallback": "adjust",
-        "backup": "int8_sym",
-    }
+    options, described = int4_groups()
     return _compress(request, options, described, onnx_.four_bit_weights)
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.quantizer.methods import openvino_
+from edgekit.quantizer.methods.nncf_ import int4_groups
 from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
-
-#: Weights that share one 4-bit scale. Smaller groups are more accurate; 32 costs half a bit per weight.
-GROUP_SIZE = 32
 
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
@@ -22,22 +20,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
 
 def int4(request: QuantizeRequest) -> QuantizeOutcome:
     """Store the weights of matrix products as symmetric int4 in groups; the rest and the last layer as int8."""
-    import nncf
-
-    options = {
-        "mode": nncf.CompressWeightsMode.INT4_SYM,
-        "group_size": GROUP_SIZE,
-        "backup_mode": nncf.BackupMode.INT8_SYM,
-        "advanced_parameters": nncf.AdvancedCompressionParameters(
-            group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST  # else a small layer is an error
-        ),
-    }
-    described = {
-        "mode": "int4_sym",
-        "group_size": str(GROUP_SIZE),
-        "group_size_fallback": "adjust",
-        "backup": "int8_sym",
-    }
+    options, described = int4_groups()
     return _compress(request, options, described, openvino_.FOUR_BIT)
 
 
