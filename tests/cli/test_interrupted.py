@@ -11,8 +11,10 @@ import pytest
 
 from tests.cli.command import copied, edgekit, running, snapshot, start, wait_for, workers_of
 
+STOPS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+
+@pytest.mark.parametrize("stop", STOPS, ids=["killed", "interrupted", "terminated"])
 def test_stopped_in_the_middle(stop: signal.Signals, digits: Path, digits_kit: Path, tmp_path: Path) -> None:
     kit = copied(digits_kit, tmp_path)
     before = snapshot(kit)
@@ -21,8 +23,11 @@ def test_stopped_in_the_middle(stop: signal.Signals, digits: Path, digits_kit: P
     workers = workers_of(process)
     process.send_signal(stop)
     out, err = process.communicate(timeout=10)  # not after the conversions have come to their end
-    assert process.returncode == (130 if stop is signal.SIGINT else -signal.SIGKILL)
-    assert out == ""
+    if stop is signal.SIGKILL:
+        assert (process.returncode, out) == (-signal.SIGKILL, "")
+    else:
+        assert process.returncode == 130
+        assert json.loads(out)["error"]["code"] == "stopped"
     assert "Traceback" not in err
     wait_for(lambda: not running(workers), seconds=10)
     assert snapshot(kit) == before

@@ -129,10 +129,18 @@ def small(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kit
 
 
-SMALL = ("--target", "tflite", "--precision", "int8", "--max-seconds", "0.5")
+SMALL = ("--target", "tflite", "--max-seconds", "0.5")
 
 
-def test_precisions_that_need_data_are_skipped_with_a_warning(small: Path, digits: Path) -> None:
+def test_a_precision_that_was_asked_for_is_not_skipped(digits: Path, tmp_path: Path) -> None:
+    done = edgekit("run", digits / "digits.keras", *SMALL, "--precision", "int8", "--json", cwd=tmp_path)
+    assert done.code == 2
+    assert done.document["error"]["code"] == "no-calibration-data"
+
+
+def test_a_precision_that_needs_data_is_skipped_with_a_warning_where_nobody_asked_for_it(
+    small: Path, digits: Path
+) -> None:
     stored = edgekit("run", digits / "digits.keras", *SMALL, "-o", small, "--json", cwd=digits).document
     assert stored["cached"] is True
     assert stored["warnings"] == ["tflite int8 was skipped: it needs real samples, see --data."]

@@ -33,7 +33,10 @@ def test_a_quiet_machine_gives_no_reason() -> None:
         (measured(speeds(1.0), opening(before=COOL, after=THROTTLED)), "throttled for heat 3 times"),
         (measured(speeds(1.0), opening(after=HOT)), "reached 84 °C"),
         (measured(speeds(1.0), opening(steady=False), opening()), "1 of 8 openings had not reached a steady speed"),
-        (measured(speeds(1.0), converged=False), f"{NOT_CONVERGED}: the 95 % interval of p50 is ±"),
+        (
+            measured(speeds(1.0), converged=False),
+            f"{NOT_CONVERGED} within the time limit: the 95 % interval of p50 is ±",
+        ),
         (measured(speeds(1.0, 1), converged=False), "a single opening"),
         (measured([np.where(np.arange(100) % 3, 1.3, 1.0) * each for each in speeds(1.0)]), "two groups, around 1"),
         (measured(speeds(9.0, 1), opening(environment=replace(MACHINE, emulated=True))), "emulated"),
