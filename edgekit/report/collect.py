@@ -144,7 +144,8 @@ class Summary:
         """Why the verdict is what it is, in half a sentence."""
         doubtful = [row for row in self.timings if row.verdict == "weak"]
         if self.verdict == "weak" and all(line.verdict == "verified" for line in self.lines) and doubtful:
-            return f"every artifact is verified, but {len(doubtful)} of {len(self.timings)} timings are weak"
+            are = "is" if len(doubtful) == 1 else "are"
+            return f"every artifact is verified, but {len(doubtful)} of {len(self.timings)} timings {are} weak"
         return MEANING[self.verdict]
 
     @property

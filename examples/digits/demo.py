@@ -13,8 +13,8 @@ from pathlib import Path
 
 FOLDER = Path("demo")
 
-#: What a user types after training.
-COMMAND = "edgekit run digits.keras --data train.npz --eval-data test.npz --labels label"
+#: What a user types after training. One thread: several only wait for each other on so small a model.
+COMMAND = "edgekit run digits.keras --data train.npz --eval-data test.npz --labels label --threads 1"
 
 
 def main() -> int:
