@@ -99,7 +99,8 @@ def _edgekit(data: Path, kit: Path) -> Ran:
     shutil.rmtree(kit, ignore_errors=True)
     script = Path(sys.executable).with_name("edgekit")
     files: list[str | Path] = ["--data", data / "train.npz", "--eval-data", data / "test.npz"]
-    return run([script, "run", data / "digits.keras", *files, "--labels", "label", "-o", kit, "--fresh", "--json"])
+    options: list[str | Path] = ["--labels", "label", "--threads", "1", "-o", kit, "--fresh", "--json"]
+    return run([script, "run", data / "digits.keras", *files, *options])
 
 
 def _raw(data: Path, out: Path, budget: dict[str, tuple[int, float]]) -> Ran:

@@ -272,6 +272,10 @@ def tflite_int8(source: Path, folder: Path, images: np.ndarray) -> Path:
     return entry
 
 
+#: As in the demo.
+THREADS = 1
+
+
 def open_model(path: Path) -> Callable[[np.ndarray], Infer]:
     """Open an artifact on its engine: a function that binds an image ``(1, 8, 8, 1)`` to an inference."""
     if path.suffix == ".onnx":
@@ -279,12 +283,13 @@ def open_model(path: Path) -> Callable[[np.ndarray], Infer]:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = THREADS
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         return lambda image: lambda: session.run(["probs"], {"image": image})
     if path.suffix == ".tflite":
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(str(path))
+        interpreter = Interpreter(str(path), num_threads=THREADS)
         interpreter.allocate_tensors()
         source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
 
@@ -304,6 +309,7 @@ def _open_openvino(path: Path) -> Callable[[np.ndarray], Infer]:
     import openvino
 
     properties = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"}
+    properties["INFERENCE_NUM_THREADS"] = THREADS
     request = openvino.Core().compile_model(path, "CPU", properties).create_infer_request()
     tensor = openvino.Tensor(openvino.Type.f32, openvino.Shape([1, 8, 8, 1]))
     request.set_input_tensor(tensor)
