@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def test_only_the_route_that_was_named_is_tried(digits: Path, tmp_path: Path) ->
     assert [attempt["route"] for attempt in row["attempts"]] == ["keras@jax>onnx>openvino"]
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_only_the_backend_that_was_named_is_used(digits: Path, tmp_path: Path) -> None:
     command = ("export", digits / "digits.keras", "--target", "onnx", "--backend", "torch", "--json")
     document = edgekit(*command, cwd=tmp_path).document
