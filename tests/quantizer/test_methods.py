@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from edgekit.errors import JobFailed
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.jobs import ConvertJob
 from edgekit.jobs.executor import Executor
 from edgekit.quantizer.jobs import QuantizeJob
 from edgekit.runtimes.base import OpenOptions
@@ -122,17 +123,13 @@ def test_four_bits_that_the_library_left_at_eight_are_not_called_four(target: st
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
         [onnx.numpy_helper.from_array(weight, "weight")],
     )
-    paths = [tmp_path / "model.onnx"]
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), paths[0])
-    if target == "openvino":
-        import openvino
-
-        model = openvino.Core().read_model(paths[0])  # convert_model would start telemetry in this process
-        paths = [tmp_path / "model.xml", tmp_path / "model.bin"]
-        openvino.save_model(model, paths[0], compress_to_fp16=False)
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
     signature = Signature((TensorSpec("x", (None, 64), "float32"),), (TensorSpec("y", (None, 10), "float32"),))
     with Executor() as executor:
-        files = tuple(executor.add(path) for path in paths)
+        files: tuple[Blob, ...] = (executor.add(path),)
+        if target == "openvino":
+            files = executor.run(ConvertJob("onnx>openvino", files, signature), conversion_context(None)).files
         eight = executor.run(QuantizeJob(f"{target}:int8-weights", files, signature, {}), conversion_context(None))
         assert eight.quantized_ops == 1
         with pytest.raises(JobFailed, match="nothing that"):
