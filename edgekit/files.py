@@ -61,7 +61,7 @@ def write_durably(path: Path, content: BinaryIO) -> None:
             os.fsync(stream.fileno())
         Path(staging).chmod(0o644)
         Path(staging).replace(path)
-    except BaseException:
+    except BaseException:  # an interrupt too leaves no half file
         Path(staging).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -5,7 +5,6 @@ Unions are spelled ``Optional[...]``: the JSON codec evaluates these annotations
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, Optional
@@ -170,10 +169,3 @@ class Artifact:
     @property
     def size_bytes(self) -> int:
         return sum(blob.size for blob in self.files)
-
-
-def rounded(value: Optional[float], digits: int = 6) -> Optional[float]:
-    """A float for JSON: significant digits kept, None for what is not finite."""
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.{digits}g}")

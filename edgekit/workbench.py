@@ -56,7 +56,7 @@ class Workbench:
             futures = [threads.submit(work, item) for item in items]
             try:
                 return [future.result() for future in futures]
-            except BaseException:
+            except BaseException:  # an interrupt too: the threads would go on otherwise
                 self.executor.close()
                 raise
 

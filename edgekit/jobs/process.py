@@ -148,7 +148,7 @@ class Worker:
                     case "error":
                         raise _rebuild(event)
             raise self._crash()
-        except BaseException:
+        except BaseException:  # after anything, an interrupt too, the worker's state is unknown
             self.close()
             raise
 
