@@ -190,10 +190,10 @@ def test_a_relative_path_means_the_same_from_every_folder(tmp_path: Path, monkey
         Kit.prepare(tmp_path / "kit", replace(namesake, path="model.keras"), replace_source=False)
 
 
-def commit_one(folder: Path, number: int, start: multiprocessing.synchronize.Barrier) -> None:
+def commit_one(folder: Path, model: SourceSummary, number: int, start: multiprocessing.synchronize.Barrier) -> None:
     own = folder / str(number)
     own.mkdir()
-    kit = Kit.prepare(folder / "kit", source(folder), replace_source=False)
+    kit = Kit.prepare(folder / "kit", model, replace_source=False)
     start.wait()
     kit.commit(artifacts=[artifact(own, f"target{number}", str(number))])
     kit.commit(result=result())
@@ -203,8 +203,8 @@ def test_commands_side_by_side_lose_nothing(tmp_path: Path) -> None:
     """All of them find no kit when they start, as two first exports of one model do."""
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(4)
-    source(tmp_path)
-    processes = [context.Process(target=commit_one, args=(tmp_path, number, start)) for number in range(4)]
+    model = source(tmp_path)  # written once: two writers of one file would make it two sources
+    processes = [context.Process(target=commit_one, args=(tmp_path, model, number, start)) for number in range(4)]
     for process in processes:
         process.start()
     for process in processes:
