@@ -1,17 +1,51 @@
-"""Files that are whole or not there, and the refusals of a file system in words."""
+"""Files that are whole or not there, those that belong together, and the refusals of a file system in words."""
 
 from __future__ import annotations
 
 import io
+import mmap
 import os
+import re
 import shutil
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
-from edgekit.errors import UsageError
+from edgekit.errors import ModelError, UsageError
 from edgekit.jobs import disk
+
+#: A string entry "location" of an ONNX tensor's external data, as protobuf writes it, and the file's name after it.
+_LOCATION = re.compile(rb"\n\x08location\x12(.)", re.DOTALL)
+
+
+def companions(entry: Path) -> tuple[Path, ...]:
+    """Files that hold the weights of a model, beside its entry file; they need not be there.
+
+    Args:
+        entry: ``model.xml`` has ``model.bin``; an ``.onnx`` file names its own.
+
+    Raises:
+        ModelError: an ONNX file looks for weights outside its folder.
+    """
+    if entry.suffix == ".xml":
+        return (entry.with_suffix(".bin"),)
+    if entry.suffix != ".onnx" or not entry.stat().st_size:
+        return ()
+    with entry.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = {
+            content[match.end() : match.end() + match[1][0]].decode(errors="replace")
+            for match in _LOCATION.finditer(content)
+        }
+    for name in sorted(found):
+        if Path(name).name != name:
+            raise ModelError(
+                "weights-elsewhere",
+                f"{entry.name} wants weights from another folder, which a model file may not.",
+                received=name,
+                hint="Save the model again with its external data beside it.",
+            )
+    return tuple(entry.with_name(name) for name in sorted(found))
 
 
 def check_writable(folder: Path) -> None:

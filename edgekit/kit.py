@@ -40,16 +40,34 @@ LOCK = ".lock"
 OUTPUT_ROOT = Path("edgekit-out")
 
 
+#: Inputs and outputs by name, samples first.
+Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSize:
+    """A few more samples with other lengths of the free dimensions.
+
+    Attributes:
+        noise_floor, reacts: as in `Golden`.
+    """
+
+    noise_floor: dict[str, float]
+    reacts: dict[str, bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Golden:
     """Golden samples: inputs and the source's own outputs.
 
     Attributes:
-        file: ``.npz`` with ``inputs/NAME`` and ``outputs/NAME``, samples first.
+        file: ``.npz`` with ``inputs/NAME`` and ``outputs/NAME``, samples first; those of other sizes under
+            ``sizes/NUMBER/``.
         inputs: whether the inputs are the user's or generated.
         samples: how many.
         noise_floor: per output, how far the source moves when its inputs move by one ulp.
         reacts: per input, whether any output depends on it.
+        sizes: the same for samples of other sizes.
     """
 
     file: Blob
@@ -57,6 +75,7 @@ class Golden:
     samples: int
     noise_floor: dict[str, float]
     reacts: dict[str, bool]
+    sizes: tuple[GoldenSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +166,7 @@ class Kit:
             return kit
         if replace_source:
             return cls(folder, empty, replaces=_read_manifest(folder))
-        if Path(known.path).resolve() != Path(source.path).resolve():
+        if known.path != _absolute_path(source.path):
             raise UsageError(
                 "other-source",
                 f"this kit belongs to {known.path}.",
@@ -180,12 +199,24 @@ class Kit:
                     hint=f"Make it again: edgekit export {self.manifest.source.path} --target {artifact.target}",
                 )
 
-    def golden(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def golden(self) -> Pair:
         """Golden inputs and outputs by name.
 
         Raises:
             UsageError: the kit has none.
         """
+        return _pair_in("", self._golden_arrays())
+
+    def golden_sizes(self) -> tuple[Pair, ...]:
+        """The same for samples of other sizes.
+
+        Raises:
+            UsageError: the kit has no golden samples at all.
+        """
+        arrays, golden = self._golden_arrays(), self.manifest.golden
+        return tuple(_pair_in(f"sizes/{index}/", arrays) for index, _ in enumerate(golden.sizes if golden else ()))
+
+    def _golden_arrays(self) -> dict[str, np.ndarray]:
         golden = self.manifest.golden
         path = None if golden is None else self.folder / golden.file.name
         if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
@@ -196,8 +227,7 @@ class Kit:
                 hint="Export the model again.",
             )
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        return _under("inputs/", arrays), _under("outputs/", arrays)
+            return {name: stored[name] for name in stored.files}
 
     def commit(
         self,
@@ -316,16 +346,26 @@ class Kit:
                 path.unlink()
 
 
-def default_folder(source: Path) -> Path:
+def default_folder(stem: str) -> Path:
     """``edgekit-out/<stem>``."""
-    return OUTPUT_ROOT / source.stem
+    return OUTPUT_ROOT / stem
 
 
-def golden_file(folder: Path, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> Path:
-    """Write golden samples in the form a kit keeps."""
+def golden_file(
+    folder: Path, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], sizes: Sequence[Pair] = ()
+) -> Path:
+    """Write golden samples, and some of other sizes, in the form a kit keeps."""
     path = folder / "golden.npz"
-    named = [(f"inputs/{name}", array) for name, array in inputs.items()]
-    save_npz(path, named + [(f"outputs/{name}", array) for name, array in outputs.items()])
+    sets = {"": (inputs, outputs), **{f"sizes/{index}/": pair for index, pair in enumerate(sizes)}}
+    save_npz(
+        path,
+        [
+            (f"{prefix}{kind}/{name}", array)
+            for prefix, pair in sets.items()
+            for kind, arrays in zip(("inputs", "outputs"), pair, strict=True)
+            for name, array in arrays.items()
+        ],
+    )
     return path
 
 
@@ -340,13 +380,22 @@ def _read_manifest(folder: Path) -> str | None:
 
 
 def _absolute(source: SourceSummary) -> SourceSummary:
-    """With a path that means the same from every folder."""
-    return replace(source, path=str(Path(source.path).resolve()))
+    """With paths that mean the same from every folder; a module's name does already."""
+    custom = tuple(str(Path(path).resolve()) for path in source.custom_objects)
+    return replace(source, path=_absolute_path(source.path), custom_objects=custom)
+
+
+def _absolute_path(name: str) -> str:
+    return name if ":" in name and ".py:" not in name else str(Path(name).resolve())
 
 
 def _holds(folder: Path, files: Sequence[Blob]) -> bool:
     """Whether a folder has exactly these contents."""
     return all((folder / blob.name).is_file() and blob_of(folder / blob.name) == blob for blob in files)
+
+
+def _pair_in(prefix: str, arrays: dict[str, np.ndarray]) -> Pair:
+    return _under(f"{prefix}inputs/", arrays), _under(f"{prefix}outputs/", arrays)
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import load_source, reference_of
-from edgekit.exporter.source import Source, open_source
+from edgekit.exporter.source import Source, SourceOptions, open_source
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit, default_folder
 from edgekit.latency.bench import time_artifacts
@@ -60,6 +60,7 @@ class RunOptions:
         threads: inference threads for the timing.
         max_seconds: time limit of the timing per artifact.
         device: where to check and time.
+        custom_objects, submodel, trust_code: how to load the source, see `edgekit.export`.
     """
 
     targets: tuple[str, ...] = ("all",)
@@ -73,6 +74,13 @@ class RunOptions:
     threads: int | None = None
     max_seconds: float | None = None
     device: str = "local"
+    custom_objects: tuple[str, ...] = ()
+    submodel: str | None = None
+    trust_code: bool = False
+
+    @property
+    def source(self) -> SourceOptions:
+        return SourceOptions(self.custom_objects, self.submodel, self.trust_code)
 
 
 def run(
@@ -91,7 +99,7 @@ def run(
     the time it was measured.
 
     Args:
-        model: a ``.keras`` file.
+        model: a model file or code, as for `edgekit.export`.
         options: targets, precisions, data and the rest.
         output: folder of the kit; ``edgekit-out/<stem>`` by default.
         replace_source: throw away a kit of another source in the same folder.
@@ -109,8 +117,8 @@ def run(
     """
     options = options or RunOptions()
     _refuse(options)
-    source = open_source(model)
-    folder = Path(output) if output is not None else default_folder(source.path)
+    source = open_source(model, options.source)
+    folder = Path(output) if output is not None else default_folder(source.stem)
     key = _key(source, options)
     if not fresh:
         stored = _stored(folder, key, strict)
@@ -151,9 +159,10 @@ def _run(
     file: Source, folder: Path, key: str, options: RunOptions, bench: Workbench, *, replace_source: bool, strict: bool
 ) -> RunResult:
     plan = ExportOptions(options.targets, options.backend)
-    plan.planned(file.kind)
+    if file.kind != "code":  # what a factory returns is known once it has run
+        plan.planned(file.kind)
     device = open_device(options.device, threads=options.threads)
-    source = load_source(bench, file.path, options.inputs, options.backend)
+    source = load_source(bench, file.name, options.inputs, options.backend, options.source)
     kit = Kit.prepare(folder, source.summary(), replace_source=replace_source)
     calibration, evaluation = read_data(
         options.data, options.eval_data, options.labels, source.signature, bench, calibrate=options.data is not None

@@ -38,6 +38,9 @@ class Settings:
     device: str = "local"
     threads: int | None = None
     max_seconds: float | None = None
+    custom_objects: tuple[str, ...] = ()
+    submodel: str | None = None
+    trust_code: bool = False
 
     def options(self) -> RunOptions:
         return RunOptions(
@@ -52,6 +55,9 @@ class Settings:
             threads=self.threads,
             max_seconds=self.max_seconds,
             device=self.device,
+            custom_objects=self.custom_objects,
+            submodel=self.submodel,
+            trust_code=self.trust_code,
         )
 
 
@@ -101,7 +107,9 @@ def run_all(
 ) -> RunResult | Runs:
     """Run every planned model, one after another; a single one returns its own result."""
     for job in jobs:
-        open_source(job.model)  # a name with a slip in it is refused before the first model takes its minutes
+        open_source(
+            job.model, job.settings.options().source
+        )  # a name with a slip in it is refused before the first model takes its minutes
     runs = tuple(
         run(
             job.model,
@@ -154,15 +162,16 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
 
 
 _PATHS = ("data", "eval_data", "output")
-_LISTS = ("target", "precision", "input")
+_LISTS = ("target", "precision", "input", "custom_objects")
 _NUMBERS = {"max_drop": (int, float), "max_seconds": (int, float), "threads": (int,)}
 
 
 def _value(key: str, value: Any, path: Path) -> Any:
     if key in _LISTS:
-        return tuple(_strings(key, value, path))
-    kinds = _NUMBERS.get(key, (str,))
-    if not isinstance(value, kinds) or isinstance(value, bool):
+        values = _strings(key, value, path)
+        return tuple(str(path.parent / item) if key == "custom_objects" else item for item in values)
+    kinds = (bool,) if key == "trust_code" else _NUMBERS.get(key, (str,))
+    if not isinstance(value, kinds) or isinstance(value, bool) != (kinds == (bool,)):
         raise UsageError(
             "bad-project",
             f"{key.replace('_', '-')} in {path} should be {kinds[-1].__name__}.",

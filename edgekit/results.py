@@ -241,13 +241,16 @@ class SourceSummary:
     """A trained model in a few figures.
 
     Attributes:
-        path: as the user gave it.
-        sha256: of the file.
-        kind: ``keras``.
-        backend: that the reference ran on.
-        framework: library and version that wrote the file.
+        path: as the user gave it: a file or folder, or ``file.py:factory``.
+        sha256: of the content, and of code that takes part in it.
+        kind: node of the conversion graph without a backend, such as ``keras`` or ``torch.nn``.
+        backend: that the reference ran on; ``none`` for an engine.
+        framework: library and version that wrote or ran the model.
         signature: named inputs and outputs.
-        parameters: count of weights.
+        parameters: count of weights; None where nothing tells.
+        custom_objects: Python files that it was loaded with.
+        submodel: the model inside the model that is meant.
+        trust_code: whether code in the file was run.
     """
 
     path: str
@@ -256,7 +259,10 @@ class SourceSummary:
     backend: str
     framework: str
     signature: Signature
-    parameters: int
+    parameters: int | None
+    custom_objects: tuple[str, ...] = ()
+    submodel: str | None = None
+    trust_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

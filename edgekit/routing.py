@@ -90,7 +90,7 @@ def routes(model: str | Path | None = None, target: str | Sequence[str] = "all")
     """List converters, and for a model its routes in the order that `edgekit.export` tries them. Nothing is loaded.
 
     Args:
-        model: a ``.keras`` file, recognised without loading it; None for the graph alone.
+        model: a model file, or code whose imports say what it returns; None for the graph alone.
         target: ``onnx``, ``openvino``, ``tflite``, several of them, or ``all``.
 
     Raises:
@@ -105,7 +105,7 @@ def routes(model: str | Path | None = None, target: str | Sequence[str] = "all")
     targets = TARGETS if "all" in asked else tuple(dict.fromkeys(asked))
     for name in targets:
         check_target(name)
-    kind = None if model is None else open_source(model).kind
+    kind = None if model is None else open_source(model).likely_kind
     hops = _leading_to(targets)
     if kind is None:
         return Routes(True, None, targets, tuple(map(_hop, hops)), ())

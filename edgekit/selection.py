@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import UsageError
+from edgekit.files import companions
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import MANIFEST, Kit, digest_of
 from edgekit.types import Artifact, Signature
@@ -117,15 +118,8 @@ def _stray(location: Path) -> Selected:
             received=str(location),
             hint=f"Give a folder with {MANIFEST}, or a file that ends in {', '.join(SUFFIXES)}.",
         )
-    paths = (location, *_companions(location))
+    paths = (location, *(file for file in companions(location) if file.is_file()))
     files = tuple(blob_of(file) for file in paths)
     unknown = Signature((), ())
     artifact = Artifact(target, "", location.name, files, digest_of(files), "given", None, unknown, (), {}, {})
     return Selected(artifact, paths, None)
-
-
-def _companions(entry: Path) -> tuple[Path, ...]:
-    """Weights beside an entry file: ``model.bin`` of an IR, ``model.onnx.data`` of an ONNX file."""
-    names = {".xml": entry.with_suffix(".bin"), ".onnx": entry.with_name(f"{entry.name}.data")}
-    weights = names.get(entry.suffix)
-    return (weights,) if weights is not None and weights.is_file() else ()

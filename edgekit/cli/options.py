@@ -14,7 +14,23 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Count weak evidence as a failure.")]
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A .keras file, saved under any backend.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A .keras, .pt2, .jax, .onnx, .xml or .tflite file, a SavedModel folder, or code: file.py:factory.",
+    ),
+]
+CustomObjects = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--custom-objects", metavar="FILE.py", help="Code that defines layers of a .keras file. May be repeated."
+    ),
+]
+Submodel = Annotated[
+    str | None, typer.Option("--submodel", metavar="NAME", help="The model inside the model: generator.")
+]
+TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run code that the model file itself holds.")]
 KitOrArtifact = Annotated[str, typer.Argument(metavar="KIT|ARTIFACT", help="A kit's folder, or one of its artifacts.")]
 
 Targets = Annotated[

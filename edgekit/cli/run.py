@@ -29,6 +29,9 @@ def run(
     device: options.Device = "local",
     threads: options.Threads = None,
     max_seconds: options.MaxSeconds = None,
+    custom_objects: options.CustomObjects = None,
+    submodel: options.Submodel = None,
+    trust_code: options.TrustCode = False,
     replace: options.Replace = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do and measure everything again.")] = False,
     strict: options.Strict = False,
@@ -56,6 +59,9 @@ def run(
             device=device,
             threads=threads,
             max_seconds=max_seconds,
+            custom_objects=tuple(custom_objects or ()),
+            submodel=submodel,
+            trust_code=trust_code,
         )
         jobs = planned(models or (), settings)
         with out.reporter() as reporter:

@@ -13,6 +13,7 @@ from pathlib import Path
 from edgekit import errors
 from edgekit.exporter.graph import HopRow, Route, conversion_context
 from edgekit.exporter.jobs import ConvertJob
+from edgekit.exporter.reference import LoadedSource
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Progress
 from edgekit.kit import digest_of
@@ -51,9 +52,9 @@ class Export:
 class Converter:
     """Runs hops for one command; a hop that several routes share runs once."""
 
-    def __init__(self, executor: Executor, model: Blob, opset: int | None) -> None:
+    def __init__(self, executor: Executor, source: LoadedSource, opset: int | None) -> None:
         self.executor = executor
-        self._model = model
+        self._source = source
         self._opset = opset
         self._guard = threading.Lock()
         self._done: dict[tuple[str, tuple[str, ...]], Future[tuple[Blob, ...]]] = {}
@@ -64,7 +65,7 @@ class Converter:
         Raises:
             EdgekitError: of the first hop that fails.
         """
-        files: tuple[Blob, ...] = (self._model,)
+        files = self._source.spec.files
         for hop in route.hops:
             files = self._hop(hop, files, reference, update)
         return files
@@ -78,8 +79,8 @@ class Converter:
             update(Progress(f"{hop.name} (shared with another target)"))
             return future.result()
         try:
-            job = ConvertJob(hop.name, files, reference.signature, self._opset)
-            result = self.executor.run(job, hop.context, update)
+            job = ConvertJob(hop.name, files, reference.signature, self._opset, self._source.spec.loading)
+            result = self.executor.run(job, conversion_context(hop.backend, self._source.env), update)
         except BaseException as error:
             future.set_exception(error)
             raise
@@ -88,8 +89,14 @@ class Converter:
 
 
 def try_routes(
-    target: str, routes: Iterable[Route], reference: Reference, converter: Converter, update: Update
-) -> tuple[Export | None, tuple[Attempt, ...]]:
+    target: str,
+    routes: Iterable[Route],
+    reference: Reference,
+    converter: Converter,
+    update: Update,
+    *,
+    every: bool = False,
+) -> tuple[tuple[Export, ...], tuple[Attempt, ...]]:
     """Convert, run and compare by each route until one is accepted.
 
     Args:
@@ -98,18 +105,22 @@ def try_routes(
         reference: what to compare with.
         converter: runs the hops.
         update: receives progress.
+        every: go on to the last route.
 
     Returns:
-        The accepted artifact or None, and every attempt with its outcome and reason.
+        What was accepted, one artifact at most unless ``every``, and every attempt with its outcome and reason.
     """
     attempts: list[Attempt] = []
+    accepted: list[Export] = []
     for route in routes:
         started = time.monotonic()
         export, outcome, reason = _attempt(target, route, reference, converter, update)
         attempts.append(Attempt(route.name, outcome, reason, round(time.monotonic() - started, 3)))
         if export is not None:
-            return export, tuple(attempts)
-    return None, tuple(attempts)
+            accepted.append(export)
+            if not every:
+                break
+    return tuple(accepted), tuple(attempts)
 
 
 def _attempt(

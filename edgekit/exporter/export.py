@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.devices import open_device
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
+from edgekit.exporter.best import fastest
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
+from edgekit.exporter.source import SourceOptions, open_source
 from edgekit.files import check_writable, copy_file, writing
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Golden, Kit, default_folder, golden_file
@@ -39,12 +42,16 @@ class ExportOptions:
         backend: only routes that start on this Keras backend; ``auto`` for all.
         route: only this route.
         opset: ONNX operator set; None for a conservative default.
+        best: try every route and keep the artifact that is fastest on the device.
+        device: where to time them.
     """
 
     targets: tuple[str, ...]
     backend: str = "auto"
     route: str | None = None
     opset: int | None = None
+    best: bool = False
+    device: str = "local"
 
     def planned(self, kind: str) -> dict[str, tuple[Route, ...]]:
         """Routes by target, in the order they are tried.
@@ -103,6 +110,11 @@ def export(
     backend: str = "auto",
     route: str | None = None,
     opset: int | None = None,
+    best: bool = False,
+    device: str = "local",
+    custom_objects: Sequence[str] = (),
+    submodel: str | None = None,
+    trust_code: bool = False,
     replace: bool = False,
     strict: bool = False,
     reporter: Reporter = SILENT,
@@ -110,7 +122,8 @@ def export(
     """Export a trained model; every artifact has run on its real runtime and agrees with the source.
 
     Args:
-        model: a ``.keras`` file, written under any backend.
+        model: a ``.keras``, ``.pt2``, ``.jax``, ``.onnx``, ``.xml`` or ``.tflite`` file, a SavedModel folder, or code
+            that returns a model: ``file.py:factory`` or ``package.module:factory``.
         target: ``onnx``, ``openvino``, ``tflite``, several of them, or ``all``.
         output: folder of the kit, or a file for a plain copy of the only artifact beside the kit. Default:
             ``edgekit-out/<stem>``.
@@ -120,6 +133,11 @@ def export(
         backend: Keras backend to convert from.
         route: one route by its name instead of the cheapest that works.
         opset: ONNX operator set.
+        best: try every route, time what was accepted and keep the fastest.
+        device: where to time for ``best``, such as ``local?threads=1``.
+        custom_objects: Python files that define classes or functions which a ``.keras`` file refers to.
+        submodel: name of the model inside the model to export, such as the generator of a GAN.
+        trust_code: run code that the model file holds, such as a Lambda layer's.
         replace: throw away a kit of another source in the same folder.
         strict: count ``weak`` as a failure.
         reporter: receives progress.
@@ -137,13 +155,18 @@ def export(
         >>> result.artifacts[0].verdict
         'verified'
     """
-    options = ExportOptions((target,) if isinstance(target, str) else tuple(target), backend, route, opset)
+    options = ExportOptions(
+        (target,) if isinstance(target, str) else tuple(target), backend, route, opset, best, device
+    )
     refuse_labels_without(data, labels)
     folder, copy = _destination(output, options)
+    described = SourceOptions(tuple(custom_objects), submodel, trust_code)
+    file = open_source(model, described)
+    if file.kind != "code":  # what a factory returns is known once it has run
+        options.planned(file.kind)
     with workbench(reporter) as bench:
-        options.planned("keras")
-        source = load_source(bench, model, inputs, backend)
-        kit = Kit.prepare(folder or default_folder(Path(model)), source.summary(), replace_source=replace)
+        source = load_source(bench, model, inputs, backend, described)
+        kit = Kit.prepare(folder or default_folder(file.stem), source.summary(), replace_source=replace)
         reference = _reference(kit, source, data, labels, bench)
         result = export_into(kit, source, reference, options, bench, strict=strict)
         if any(row.path for row in result.artifacts):  # else the kit that may be there stays as it is
@@ -177,14 +200,18 @@ def export_into(
         bench: of this command.
         strict: count ``weak`` as a failure.
     """
-    converter = Converter(bench.executor, source.model, options.opset)
+    converter = Converter(bench.executor, source, options.opset)
+    device = open_device(options.device)
 
     def one(plan: tuple[str, tuple[Route, ...]]) -> tuple[Export | None, tuple[Attempt, ...]]:
         target, routes_to_it = plan
         with bench.reporter.task(f"export {target}") as update:
-            return try_routes(target, routes_to_it, golden, converter, update)
+            found, attempts = try_routes(target, routes_to_it, golden, converter, update, every=options.best)
+            if len(found) < 2:
+                return (found[0] if found else None), attempts
+            return fastest(found, attempts, golden, bench.executor, device, update)
 
-    planned = options.planned(source.file.kind)
+    planned = options.planned(source.description.kind)
     outcomes = bench.side_by_side(one, list(planned.items()))
     accepted = [export for export, _ in outcomes if export is not None]
     if accepted:

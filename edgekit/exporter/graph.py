@@ -5,12 +5,13 @@ A hop is one file with a ``convert`` function and one row here. Every pair of so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from edgekit.errors import UsageError
+from edgekit.exporter.loading import Loading
 from edgekit.jobs.process import Context
 from edgekit.registry import Registry, Row
 from edgekit.types import Signature
@@ -29,12 +30,14 @@ class HopRequest:
             with free dimensions as None.
         folder: where to write the result.
         opset: ONNX operator set asked for, or None for the hop's default.
+        loading: how to load the source, for a hop that starts from it.
     """
 
     model: Path
     signature: Signature
     folder: Path
     opset: int | None
+    loading: Loading = field(default_factory=Loading)
 
 
 class Convert(Protocol):
@@ -60,15 +63,15 @@ class HopRow(Row):
     cost: float = 1.0
     limits: str = ""
 
-    @property
-    def context(self) -> Context:
-        """The process it runs in. Conversion never touches an accelerator."""
-        return conversion_context(self.backend)
 
+def conversion_context(backend: str | None, code: Mapping[str, str] | None = None) -> Context:
+    """The worker context of a framework, or of plain converters. Conversion never touches an accelerator.
 
-def conversion_context(backend: str | None) -> Context:
-    """The worker context of a Keras backend, or of plain converters."""
-    env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    Args:
+        backend: ``jax``, ``torch``, ``tensorflow`` or ``openvino``; Keras runs on it too.
+        code: variables by which the process finds the user's code.
+    """
+    env = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", **(code or {})}
     if backend is None:
         return Context("plain", env)
     return Context(f"keras@{backend}", {**env, "KERAS_BACKEND": backend})
@@ -78,7 +81,7 @@ def _hop(
     name: str, extra: str, needs: tuple[str, ...], cost: float, limits: str = "", backend: str | None = None
 ) -> HopRow:
     source, _, destination = name.partition(">")
-    module = name.replace("@", "_").replace(">", "_to_")
+    module = name.replace("@", "_").replace(".", "_").replace(">", "_to_")
     return HopRow(
         name, f"edgekit.exporter.hops.{module}:convert", extra, needs, source, destination, backend, cost, limits
     )
@@ -176,6 +179,13 @@ def routes(kind: str, target: str, *, backend: str = "auto", route: str | None =
     check_target(target)
     hops = tuple(HOPS)
     starts = {hop.source for hop in hops if hop.source.partition("@")[0] == kind}
+    if backend != "auto" and kind != "keras":
+        raise UsageError(
+            "backend-without-keras",
+            f"--backend is for Keras models; this source is of the kind {kind}.",
+            received=backend,
+            hint="Leave out --backend.",
+        )
     if backend != "auto":
         if f"{kind}@{backend}" not in starts:
             known = ", ".join(sorted(start.partition("@")[2] for start in starts))
@@ -221,7 +231,9 @@ def _paths(hops: tuple[HopRow, ...], start: str, target: str, seen: tuple[HopRow
     if seen and start == target:
         yield Route(seen)
         return
-    visited = {hop.source for hop in seen}
+    visited = {start, *(hop.source for hop in seen)}
     for hop in hops:
-        if hop.source == start and hop.destination not in visited:
+        # A hop from a format to itself cleans a file of the user's; it is no way to anywhere else.
+        cleans = not seen and hop.source == hop.destination == target
+        if hop.source == start and (cleans or hop.destination not in visited):
             yield from _paths(hops, hop.destination, target, (*seen, hop))

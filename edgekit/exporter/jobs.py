@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgekit.exporter.graph import HOPS, Convert, HopRequest
+from edgekit.exporter.loading import Loading
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.types import Blob, Signature
 
@@ -25,19 +26,21 @@ class ConvertJob(Job[ConvertResult]):
         files: the representation it starts from, the entry file first.
         signature: of the source.
         opset: ONNX operator set asked for.
+        loading: how to load the source, for a hop that starts from it.
     """
 
     hop: str
     files: tuple[Blob, ...]
     signature: Signature
     opset: int | None = None
+    loading: Loading = field(default_factory=Loading)
 
     def run(self, work: Workspace) -> ConvertResult:
         work.progress(Progress(self.hop))
         convert: Convert = HOPS[self.hop].load()
         folder = work.folder / "out"
         folder.mkdir()
-        entry = convert(HopRequest(work.path(self.files[0]), self.signature, folder, self.opset))
+        entry = convert(HopRequest(work.path(self.files[0]), self.signature, folder, self.opset, self.loading))
         companions = sorted(path for path in folder.iterdir() if path != entry)
         for path in (entry, *companions):
             path.replace(work.folder / path.name)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgekit.errors import ModelError
+from edgekit.exporter.loading import Loaded, SourceSpec
+from edgekit.exporter.sizes import (
+    SIZES,
+    Lengths,
+    first_lengths,
+    free_axes,
+    lengths_of,
+    other_lengths,
+    resized,
+)
+from edgekit.exporter.sources.registry import load_source_model
 from edgekit.jobs.protocol import Job, Progress, Workspace
-from edgekit.runtimes.base import Arrays
+from edgekit.runtimes.base import Arrays, Session
 from edgekit.runtimes.jobs import load_arrays, run_samples, save_arrays
-from edgekit.types import Blob, Signature, TensorSpec
-
-if TYPE_CHECKING:
-    from edgekit.exporter.keras_ import KerasModel, KerasSession
+from edgekit.types import Blob, Signature
 
 #: Samples per inference; a fixed batch of the model goes first.
 BATCH = 32
-
-#: Lengths tried for free dimensions besides the batch, until the model runs.
-SIZES = (32, 64, 16, 8)
 
 #: Scales of generated numbers, until every output varies: standardised features, then pixels for a model that divides.
 SCALES = (1.0, 64.0)
@@ -32,13 +36,16 @@ VARIES = 1e-4
 #: Most different token ids for an integer input that no embedding limits.
 DEFAULT_IDS = 2
 
+#: Samples at other lengths: each shape costs the source a compilation, each sample little.
+RESIZED = 8
+
 #: Noise and reactions are measured on the first samples: the source runs them once more for each input.
 PROBED = 32
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What a source computes.
+class Observed:
+    """What a source computes on one set of samples.
 
     Attributes:
         inputs: that were run, one ``.npy`` per name, samples first.
@@ -54,51 +61,64 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class ObserveJob(Job[Observation]):
-    """Run a ``.keras`` file on samples.
+class Observation(Observed):
+    """What a source computes.
 
     Attributes:
-        model: the file.
+        sizes: the same for a few samples with other lengths of the free dimensions; none where nothing besides the
+            batch is free, or the source runs with no other length that was tried.
+    """
+
+    sizes: tuple[Observed, ...] = ()
+
+
+@dataclass(frozen=True)
+class ObserveJob(Job[Observation]):
+    """Run a source on samples, and on some of other lengths where a dimension besides the batch is free.
+
+    Attributes:
+        source: the model.
         inputs: one ``.npy`` per input name, samples first; empty to generate them.
-        pins: shapes of inputs whose free dimensions are to be fixed, by name.
         samples: how many to generate.
         seed: of the generator.
     """
 
-    model: Blob
+    source: SourceSpec
     inputs: dict[str, Blob]
-    pins: dict[str, tuple[int | None, ...]]
     samples: int = 32
     seed: int = 0
 
     def run(self, work: Workspace) -> Observation:
-        from edgekit.exporter.keras_ import KerasSession, load, pinned
-
         work.progress(Progress("load the model"))
-        loaded = load(work.path(self.model))
-        loaded = replace(loaded, signature=pinned(loaded, self.pins))
-        session = KerasSession(loaded)
+        entry = work.path(self.source.files[0]) if self.source.files else None
+        loaded = load_source_model(self.source.kind, entry, self.source.loading)
+        session = loaded.open()
         work.progress(Progress("run the model"))
         rng = np.random.default_rng(self.seed)
         if self.inputs:
             inputs = load_arrays(work, self.inputs)
             outputs = _run(session, inputs)
+            lengths = lengths_of(loaded.signature, inputs)
         else:
-            inputs, outputs = _generated(session, loaded, self.samples, rng)
+            lengths, inputs, outputs = _generated(session, loaded, self.samples, rng)
         work.progress(Progress("measure its noise"))
-        probed = {name: np.asarray(array[:PROBED]) for name, array in inputs.items()}
-        expected = {name: array[:PROBED] for name, array in outputs.items()}
-        noise = _noise_floor(session, probed, expected, rng)
+        noise, reacts = _probe(session, inputs, outputs, rng)
         return Observation(
             inputs=self.inputs or save_arrays(work, "input", inputs),
             outputs=save_arrays(work, "output", outputs),
             noise_floor=noise,
-            reacts={name: _reacts(session, probed, expected, noise, name) for name in probed},
+            reacts=reacts,
+            sizes=_at_other_lengths(work, session, inputs, lengths, rng),
         )
 
 
 def generate(
-    signature: Signature, samples: int, ids: Mapping[str, int], size: int, scale: float, rng: np.random.Generator
+    signature: Signature,
+    samples: int,
+    ids: Mapping[str, int],
+    lengths: Lengths,
+    scale: float,
+    rng: np.random.Generator,
 ) -> Arrays:
     """Inputs from a signature alone.
 
@@ -106,7 +126,7 @@ def generate(
         signature: of the source.
         samples: length of the first axis.
         ids: number of different values per integer input (and per float input that holds token ids).
-        size: length of free dimensions besides the batch.
+        lengths: of free dimensions besides the batch.
         scale: of the normal distribution.
         rng: where the numbers come from.
 
@@ -115,7 +135,8 @@ def generate(
     """
     arrays = {}
     for spec in signature.inputs:
-        shape = (samples, *(size if length is None else length for length in spec.shape[1:]))
+        rest = enumerate(spec.shape[1:], start=1)
+        shape = (samples, *(lengths[spec.name, axis] if length is None else length for axis, length in rest))
         if spec.name in ids or np.dtype(spec.dtype).kind != "f":
             values: np.ndarray = rng.integers(0, ids.get(spec.name, DEFAULT_IDS), shape)
         else:
@@ -125,38 +146,74 @@ def generate(
 
 
 def _generated(
-    session: KerasSession, loaded: KerasModel, samples: int, rng: np.random.Generator
-) -> tuple[Arrays, Arrays]:
+    session: Session, loaded: Loaded, samples: int, rng: np.random.Generator
+) -> tuple[Lengths, Arrays, Arrays]:
     """Inputs on which every output varies, where a scale of `SCALES` gives that, and the outputs."""
-    ids = _ids(loaded)
-    size = _working_size(session, ids, rng)
-    runs = []
-    for scale in SCALES:
-        inputs = generate(loaded.signature, samples, ids, size, scale, rng)
-        outputs = _run(session, inputs)
+    ids = loaded.ids()
+    lengths, inputs, outputs = _first_that_runs(session, loaded.signature, samples, ids, rng)
+    first = inputs, outputs
+    for scale in SCALES[1:]:
         if all(_varies(array) for array in outputs.values()):
-            return inputs, outputs
-        runs.append((inputs, outputs))
-    return runs[0]
+            return lengths, inputs, outputs
+        inputs = generate(loaded.signature, samples, ids, lengths, scale, rng)
+        outputs = _run(session, inputs)
+    varies = all(_varies(array) for array in outputs.values())
+    return lengths, *((inputs, outputs) if varies else first)
 
 
-def _working_size(session: KerasSession, ids: Mapping[str, int], rng: np.random.Generator) -> int:
-    """The first of `SIZES` that the model runs with."""
-    free = [spec for spec in session.signature.inputs if None in spec.shape[1:]]
-    if not free:
-        return SIZES[0]
-    for size in SIZES:
-        inputs = generate(session.signature, session.signature.batch or 1, ids, size, 1.0, rng)
+def _first_that_runs(
+    session: Session, signature: Signature, samples: int, ids: Mapping[str, int], rng: np.random.Generator
+) -> tuple[Lengths, Arrays, Arrays]:
+    """Inputs of the first lengths with which the model gives numbers, and its outputs.
+
+    Raises:
+        ModelError: there are none.
+    """
+    refusal: ModelError | None = None
+    ran: tuple[Lengths, Arrays, Arrays] | None = None
+    for lengths in first_lengths(signature):
+        inputs = generate(signature, samples, ids, lengths, SCALES[0], rng)
         try:
-            session.run(inputs)
+            outputs = _run(session, inputs)
         except ModelError as err:
-            refusal = err
-        else:
-            return size
-    raise _unknown_size(free[0], refusal) from refusal
+            if not lengths:
+                raise
+            refusal = refusal or err
+            continue
+        ran = ran or (lengths, inputs, outputs)
+        if not lengths or _are_numbers(outputs):
+            return lengths, inputs, outputs
+    if ran is None:
+        assert refusal is not None
+        raise _unknown_size(signature, refusal) from refusal
+    return ran
 
 
-def _unknown_size(spec: TensorSpec, cause: Exception) -> ModelError:
+def _at_other_lengths(
+    work: Workspace, session: Session, inputs: Arrays, lengths: Lengths, rng: np.random.Generator
+) -> tuple[Observed, ...]:
+    """A few of the samples with every free dimension at another length; nothing where no other length runs."""
+    for other in other_lengths(lengths):
+        changed = resized(inputs, other, RESIZED)
+        try:
+            outputs = _run(session, changed)
+        except ModelError:  # a size that the model itself cannot have
+            continue
+        if _are_numbers(outputs):
+            noise, reacts = _probe(session, changed, outputs, rng)
+            stored = save_arrays(work, "other-input", changed), save_arrays(work, "other-output", outputs)
+            return (Observed(*stored, noise, reacts),)
+    return ()
+
+
+def _are_numbers(outputs: Arrays) -> bool:
+    """Whether every output has elements and no NaN, which is what a position beyond an embedding gives on JAX."""
+    return all(array.size and not np.isnan(array).any() for array in outputs.values())
+
+
+def _unknown_size(signature: Signature, cause: Exception) -> ModelError:
+    free, _ = free_axes(signature)[0]
+    spec = next(spec for spec in signature.inputs if spec.name == free)
     shape = "x".join("?" if length is None or axis == 0 else str(length) for axis, length in enumerate(spec.shape))
     return ModelError(
         "unknown-size",
@@ -167,31 +224,23 @@ def _unknown_size(spec: TensorSpec, cause: Exception) -> ModelError:
     )
 
 
-def _ids(loaded: KerasModel) -> dict[str, int]:
-    """Different values that inputs with token ids may have: the smallest embedding's.
-
-    Counts every integer input, and a float input that an embedding takes directly (Keras' default dtype).
-    """
-    import keras
-
-    embeddings = [layer for layer in loaded.layers if isinstance(layer, keras.layers.Embedding)]
-    if not embeddings:
-        return {}
-    smallest = min(layer.input_dim for layer in embeddings)
-    fed = {id(tensor) for layer in embeddings for node in layer._inbound_nodes for tensor in node.input_tensors}
-    return {
-        spec.name: smallest
-        for spec, tensor in zip(loaded.signature.inputs, loaded.model.inputs, strict=True)
-        if np.dtype(spec.dtype).kind in "iu" or id(tensor) in fed
-    }
+def _run(session: Session, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    samples = min((len(array) for array in inputs.values()), default=1)
+    return run_samples(session, inputs, session.signature.batch or min(BATCH, samples))
 
 
-def _run(session: KerasSession, inputs: Mapping[str, np.ndarray]) -> Arrays:
-    return run_samples(session, inputs, session.signature.batch or BATCH)
+def _probe(
+    session: Session, inputs: Arrays, outputs: Arrays, rng: np.random.Generator
+) -> tuple[dict[str, float], dict[str, bool]]:
+    """Noise floor by output, and reaction by input, on the first samples."""
+    probed = {name: np.asarray(array[:PROBED]) for name, array in inputs.items()}
+    expected = {name: array[:PROBED] for name, array in outputs.items()}
+    noise = _noise_floor(session, probed, expected, rng)
+    return noise, {name: _reacts(session, probed, expected, noise, name) for name in probed}
 
 
 def _noise_floor(
-    session: KerasSession, inputs: Mapping[str, np.ndarray], outputs: Arrays, rng: np.random.Generator
+    session: Session, inputs: Mapping[str, np.ndarray], outputs: Arrays, rng: np.random.Generator
 ) -> dict[str, float]:
     """Largest difference per output when every floating input moves by one unit in the last place, up or down."""
     moved = {
@@ -204,7 +253,7 @@ def _noise_floor(
 
 
 def _reacts(
-    session: KerasSession, inputs: Mapping[str, np.ndarray], outputs: Arrays, noise: Mapping[str, float], name: str
+    session: Session, inputs: Mapping[str, np.ndarray], outputs: Arrays, noise: Mapping[str, float], name: str
 ) -> bool:
     """Whether giving each sample the next one's value of one input changes any output beyond its noise."""
     rolled = {**inputs, name: np.roll(inputs[name], 1, axis=0)}

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 
-from edgekit.errors import ModelError
+import numpy as np
+
+from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.hops._saved_model import ARCHIVE, pack
+from edgekit.exporter.loading import SourceSpec
 from edgekit.exporter.observe import ObserveJob
-from edgekit.exporter.source import BACKENDS, Source, check_dtypes, open_source, parse_inputs, reference_backend
+from edgekit.exporter.source import (
+    BACKENDS,
+    Source,
+    SourceOptions,
+    check_dtypes,
+    loading_backend,
+    open_source,
+    parse_inputs,
+    source_files,
+)
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Kit
-from edgekit.parity.evaluate import Reference, check_labels
+from edgekit.kit import Golden, GoldenSize, Kit, golden_file
+from edgekit.parity.evaluate import OtherSize, Reference, check_labels
 from edgekit.results import SourceSummary
 from edgekit.samples import Samples, save_arrays
-from edgekit.types import Blob, Signature, TensorSpec
+from edgekit.types import Blob, Signature
 from edgekit.workbench import SEED, Workbench
 
 #: Samples that are generated where the user gives none.
@@ -31,57 +44,94 @@ class LoadedSource:
 
     Attributes:
         file: what the user gave.
-        model: the same as a blob.
+        spec: the same for a message.
         context: where the reference runs.
-        pins: shapes given with ``--input``.
+        backend: of that process; ``none`` for an engine.
         description: signature and figures.
     """
 
     file: Source
-    model: Blob
+    spec: SourceSpec
     context: Context
-    pins: dict[str, TensorSpec]
+    backend: str
     description: Description
 
     @property
     def signature(self) -> Signature:
         return self.description.signature
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """Where every process that loads it finds the user's code."""
+        return self.file.env
+
     def summary(self) -> SourceSummary:
         found = self.description
         return SourceSummary(
-            path=str(self.file.path),
+            path=self.file.name,
             sha256=self.file.sha256,
-            kind=self.file.kind,
-            backend=found.backend,
+            kind=found.kind,
+            backend=self.backend,
             framework=found.framework,
             signature=found.signature,
             parameters=found.parameters,
+            custom_objects=self.file.options.custom_objects,
+            submodel=self.file.options.submodel,
+            trust_code=self.file.options.trust_code,
         )
 
 
-def load_source(bench: Workbench, model: str | Path, inputs: Sequence[str] = (), backend: str = "auto") -> LoadedSource:
+def load_source(
+    bench: Workbench,
+    model: str | Path,
+    inputs: Sequence[str] = (),
+    backend: str = "auto",
+    options: SourceOptions | None = None,
+    *,
+    count: bool = False,
+) -> LoadedSource:
     """Load a source in an isolated process and describe it.
 
     Args:
         bench: of this command.
-        model: a model file.
+        model: a model file, or code as ``file.py:factory``.
         inputs: ``--input`` options.
-        backend: of the reference, ``auto`` for the best installed.
+        backend: of the reference of a Keras model, ``auto`` for the best installed.
+        options: custom objects and the like.
+        count: also count floating point operations.
 
     Raises:
-        UsageError, ModelError, MissingError: see `open_source`, `reference_backend` and `parse_inputs`.
+        UsageError, ModelError, MissingError: see `open_source`, `loading_backend` and `parse_inputs`.
     """
     pins = parse_inputs(inputs)
-    file = open_source(model)
-    context = conversion_context(reference_backend(backend))
-    blob = bench.executor.add(file.path, "source.keras")
-    file = replace(file, sha256=blob.sha256)  # of the content that is used, even if the file changes meanwhile
+    file = open_source(model, options)
+    files = tuple(bench.executor.add(path, _blob_name(file, path)) for path in _packed(file, bench))
+    if file.path.suffix in (".keras", ".onnx") and len(files) == 1 and not file.env and not file.options.submodel:
+        file = replace(file, sha256=files[0].sha256)  # of the content that is used, even if the file changes meanwhile
+    spec = SourceSpec(file.kind, files, replace(file.loading, pins=pins))
+    known = loading_backend(file.likely_kind, backend)
     with bench.reporter.task(f"load {file.path.name}") as update:
-        job = DescribeJob(blob, {name: spec.shape for name, spec in pins.items()})
-        description = bench.executor.run(job, context, update)
-    check_dtypes(description.signature, pins)
-    return LoadedSource(file, blob, context, pins, description)
+        found = bench.executor.run(DescribeJob(spec, count), conversion_context(known, file.env), update)
+    if found.kind != file.likely_kind:  # the factory's file imports its framework by another name
+        known = loading_backend(found.kind, backend)
+    if found.state is not None:
+        spec = replace(spec, files=(found.state,))
+    check_dtypes(found.signature, pins)
+    spec = replace(spec, kind=found.kind)
+    return LoadedSource(file, spec, conversion_context(known, file.env), known or "none", found)
+
+
+def _packed(file: Source, bench: Workbench) -> tuple[Path, ...]:
+    if not file.path.is_dir():
+        return source_files(file)
+    archive = bench.scratch("source") / ARCHIVE
+    pack(file.path, archive)
+    return (archive,)
+
+
+def _blob_name(file: Source, path: Path) -> str:
+    """The name that a job sees: the user's own only where another file refers to it."""
+    return path.name if len(source_files(file)) > 1 or path.is_dir() else f"source{path.suffix}"
 
 
 def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None) -> Reference:
@@ -96,9 +146,8 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
         UsageError, DataError: labels that cannot be judged, see `check_labels`.
     """
     inputs = {} if samples is None else bench.blobs(samples.arrays)
-    shapes = {name: spec.shape for name, spec in source.pins.items()}
     with bench.reporter.task(f"reference from {source.context.name}") as update:
-        job = ObserveJob(source.model, inputs, shapes, GENERATED_SAMPLES, SEED)
+        job = ObserveJob(source.spec, inputs, GENERATED_SAMPLES, SEED)
         found = bench.executor.run(job, source.context, update)
     reference = Reference(
         signature=source.signature,
@@ -108,6 +157,15 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
         reacts=found.reacts,
         origin="generated" if samples is None else "real",
         labels=None if samples is None else samples.load_labels(),
+        sizes=tuple(
+            OtherSize(
+                inputs=size.inputs,
+                outputs={name: bench.executor.path(blob) for name, blob in size.outputs.items()},
+                noise_floor=size.noise_floor,
+                reacts=size.reacts,
+            )
+            for size in found.sizes
+        ),
     )
     check_labels(reference)
     return reference
@@ -121,17 +179,42 @@ def reload_source(kit: Kit, bench: Workbench) -> LoadedSource:
         MissingError: Keras is not installed.
     """
     known = kit.manifest.source
-    path = Path(known.path)
-    if not path.is_file() or blob_of(path).sha256 != known.sha256:
-        raise ModelError(
-            "source-changed",
-            f"the kit was made from {known.path}, which is gone or has changed.",
-            received=str(kit.folder),
-            hint=f"Export it again: edgekit export {known.path} --target all",
-        )
+    options = SourceOptions(known.custom_objects, known.submodel, known.trust_code)
+    gone = ModelError(
+        "source-changed",
+        f"the kit was made from {known.path}, which is gone or has changed.",
+        received=str(kit.folder),
+        hint=f"Export it again: edgekit export {known.path} --target all",
+    )
+    try:
+        file = open_source(known.path, options)
+    except (ModelError, UsageError) as err:
+        raise gone from err
+    if file.sha256 != known.sha256:
+        raise gone
     module = BACKENDS.get(known.backend)
-    backend = known.backend if module is not None and util.find_spec(module) is not None else "auto"
-    return load_source(bench, path, [str(spec) for spec in known.signature.inputs], backend)
+    installed = known.kind == "keras" and module is not None and util.find_spec(module) is not None
+    pins = [str(spec) for spec in known.signature.inputs]
+    return load_source(bench, known.path, pins, known.backend if installed else "auto", options)
+
+
+def golden_of(reference: Reference, bench: Workbench) -> tuple[Golden, Path]:
+    """What a kit keeps of a reference: its description, and the file to store."""
+    sizes = [(_arrays(size.inputs, bench), size.arrays()) for size in reference.sizes]
+    path = golden_file(bench.scratch("golden-file"), _arrays(reference.inputs, bench), reference.arrays(), sizes)
+    golden = Golden(
+        file=blob_of(path),
+        inputs=reference.origin,
+        samples=reference.samples,
+        noise_floor=dict(reference.noise_floor),
+        reacts=dict(reference.reacts),
+        sizes=tuple(GoldenSize(dict(size.noise_floor), dict(size.reacts)) for size in reference.sizes),
+    )
+    return golden, path
+
+
+def _arrays(blobs: Mapping[str, Blob], bench: Workbench) -> dict[str, np.ndarray]:
+    return {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in blobs.items()}
 
 
 def stored_reference(kit: Kit, bench: Workbench) -> Reference:
@@ -151,6 +234,15 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
         noise_floor=golden.noise_floor,
         reacts=golden.reacts,
         origin=golden.inputs,
+        sizes=tuple(
+            OtherSize(
+                inputs=bench.blobs(save_arrays(folder, f"in-{index}", arrays[0])),
+                outputs=save_arrays(folder, f"out-{index}", arrays[1]),
+                noise_floor=size.noise_floor,
+                reacts=size.reacts,
+            )
+            for index, (size, arrays) in enumerate(zip(golden.sizes, kit.golden_sizes(), strict=True))
+        ),
     )
 
 

@@ -23,17 +23,18 @@ class Graph:
     """What the file says about itself, beyond its signature. See `edgekit.inspection.Inspection`.
 
     Attributes:
+        flops: two per multiplication and addition of convolutions and products, for one sample; None where a size that
+            they depend on is free.
         signature_key: name of the TFLite signature that the names come from; None where the file has none.
-        backend: Keras backend that opened the file; None for the other kinds.
     """
 
     parameters: int | None
     operators: dict[str, int]
     precision: str | None
     format: dict[str, str]
+    flops: int | None = None
     quantization: dict[str, Quantization] = field(default_factory=dict)
     signature_key: str | None = None
-    backend: str | None = None
     notes: tuple[str, ...] = ()
 
 

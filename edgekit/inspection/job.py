@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.inspection import keras_, onnx_, openvino_, tflite_
+from edgekit.inspection import onnx_, openvino_, tflite_
 from edgekit.inspection.facts import Graph
 from edgekit.jobs.protocol import Job, Workspace
 from edgekit.runtimes import OpenOptions, Runtime, runtime_for
 from edgekit.types import Blob, Signature
 
-_READERS: Mapping[str, Callable[[Path], Graph]] = {
-    "keras": keras_.read,
+#: Readers of the deployment formats; every other kind is described by its loader.
+READERS: Mapping[str, Callable[[Path], Graph]] = {
     "onnx": onnx_.read,
     "openvino": openvino_.read,
     "tflite": tflite_.read,
@@ -51,4 +51,4 @@ class InspectJob(Job[Inspected]):
         runtime: Runtime = runtime_for(self.kind).load()()
         with runtime.open(path, OpenOptions()) as session:
             signature = session.signature
-        return Inspected(signature, runtime.version(), _READERS[self.kind](path))
+        return Inspected(signature, runtime.version(), READERS[self.kind](path))

@@ -1,9 +1,11 @@
-"""Python code that runs a model file with its engine alone."""
+"""Python code that runs a model with its framework or engine alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from edgekit.exporter.source import Source
 from edgekit.inspection.facts import Graph, Quantization
 from edgekit.types import Signature, TensorSpec
 
@@ -12,16 +14,16 @@ _FREE_BATCH = 1
 _FREE_LENGTH = 32
 
 
-def snippet(kind: str, path: str, signature: Signature, graph: Graph) -> str:
+def snippet(kind: str, source: Source, signature: Signature, graph: Graph) -> str:
     """A whole script: a function ``predict`` on arrays by name, and a call of it on random numbers.
 
     Args:
-        kind: of the file.
-        path: of the file, as the script will name it.
+        kind: of the source.
+        source: as the user named it.
         signature: as the runtime adapter shows it.
-        graph: for the TFLite signature, the Keras backend, and the quantization of inputs and outputs.
+        graph: for the TFLite signature and the quantization of inputs and outputs.
     """
-    body = _BODIES[kind](path, signature, graph)
+    body = _BODIES[kind](source, signature, graph)
     example = "\n".join(f"    {spec.name!r}: {_random(spec)}," for spec in signature.inputs)
     return f"""{body}
 
@@ -34,11 +36,11 @@ for name, array in predict(example).items():
 """
 
 
-def _onnx(path: str, signature: Signature, _: Graph) -> str:
+def _onnx(source: Source, signature: Signature, _: Graph) -> str:
     return f"""import numpy as np
 import onnxruntime
 
-session = onnxruntime.InferenceSession({path!r}, providers=["CPUExecutionProvider"])
+session = onnxruntime.InferenceSession({source.name!r}, providers=["CPUExecutionProvider"])
 outputs = {_names(signature.outputs)}
 
 
@@ -48,13 +50,13 @@ def predict(arrays):
 """
 
 
-def _openvino(path: str, signature: Signature, _: Graph) -> str:
+def _openvino(source: Source, signature: Signature, _: Graph) -> str:
     return f"""import numpy as np
 import openvino
 
 # f32 is what edgekit verifies. Without it some CPUs compute in bf16: faster, less exact.
 settings = {{"INFERENCE_PRECISION_HINT": "f32"}}
-model = openvino.Core().compile_model({path!r}, "CPU", settings)
+model = openvino.Core().compile_model({source.name!r}, "CPU", settings)
 inputs = {_names(signature.inputs)}
 outputs = {_names(signature.outputs)}
 
@@ -66,7 +68,7 @@ def predict(arrays):
 """
 
 
-def _tflite(path: str, signature: Signature, graph: Graph) -> str:
+def _tflite(source: Source, signature: Signature, graph: Graph) -> str:
     prelude, before, after = _conversions(signature, graph.quantization)
     if graph.signature_key is not None:
         engine = f"run = interpreter.get_signature_runner({graph.signature_key!r})"
@@ -77,7 +79,7 @@ def _tflite(path: str, signature: Signature, graph: Graph) -> str:
     return f"""import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-interpreter = Interpreter({path!r})
+interpreter = Interpreter({source.name!r})
 outputs = {_names(signature.outputs)}
 {engine}
 {prelude}
@@ -134,31 +136,113 @@ def _conversions(signature: Signature, quantization: Mapping[str, Quantization])
     return prelude + (_QUANTIZE if inputs else "") + (_DEQUANTIZE if outputs else ""), before, after
 
 
-def _keras(path: str, signature: Signature, graph: Graph) -> str:
+def _keras(source: Source, signature: Signature, _: Graph) -> str:
+    options = source.options
+    load = f"keras.saving.load_model({source.name!r}, compile=False, safe_mode={not options.trust_code})"
+    custom = "".join(
+        f"import {Path(file).stem}  # defines layers: run this where it can be imported\n"
+        for file in options.custom_objects
+    )
     return f"""import os
 
 # Or another that is installed; Keras reads it when it is imported.
-os.environ.setdefault("KERAS_BACKEND", {graph.backend!r})
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 import numpy as np
-
-model = keras.saving.load_model({path!r}, compile=False, safe_mode=True)
+{custom}{_imported(source)}
+model = {_made(source) or load}{f".{options.submodel}" if options.submodel else ""}
 inputs = {_names(signature.inputs)}
 outputs = {_names(signature.outputs)}
-structure = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+functional = bool(getattr(model, "inputs", None))
+structure = None if not functional else model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def predict(arrays):
 {_doc(signature)}
-    packed = keras.tree.pack_sequence_as(structure, [arrays[name] for name in inputs])
-    results = keras.tree.flatten(model(packed, training=False))
+    values = [arrays[name] for name in inputs]
+    if functional:
+        values = keras.tree.pack_sequence_as(structure, values)
+    else:  # a subclassed model takes one array, or all by name
+        values = values[0] if len(values) == 1 else arrays
+    results = keras.tree.flatten(model(values, training=False))
     return dict(zip(outputs, map(keras.ops.convert_to_numpy, results)))
 """
 
 
-_BODIES: Mapping[str, Callable[[str, Signature, Graph], str]] = {
+def _torch(source: Source, signature: Signature, _: Graph) -> str:
+    made = f"{_made(source)}.eval()" if source.loading.factory else f"torch.export.load({source.name!r}).module()"
+    return f"""import numpy as np
+import torch
+{_imported(source)}
+model = {made}
+inputs = {_names(signature.inputs)}
+outputs = {_names(signature.outputs)}
+
+
+def predict(arrays):
+{_doc(signature)}
+    with torch.no_grad():
+        results = model(*(torch.from_numpy(arrays[name]) for name in inputs))
+    leaves = torch.utils._pytree.tree_leaves(results)
+    return dict(zip(outputs, (leaf.numpy() for leaf in leaves)))
+"""
+
+
+def _jax(source: Source, signature: Signature, _: Graph) -> str:
+    made = f'jax.export.deserialize(open({source.name!r}, "rb").read()).call'
+    return f"""import jax
+import jax.export
+import numpy as np
+{_imported(source)}
+function = jax.jit({_made(source) or made})
+inputs = {_names(signature.inputs)}
+outputs = {_names(signature.outputs)}
+
+
+def predict(arrays):
+{_doc(signature)}
+    results = jax.tree.leaves(function(*(arrays[name] for name in inputs)))
+    return dict(zip(outputs, map(np.asarray, results)))
+"""
+
+
+def _saved_model(source: Source, signature: Signature, _: Graph) -> str:
+    return f"""import numpy as np
+import tensorflow as tf
+
+loaded = tf.saved_model.load({source.name!r})
+(function,) = loaded.signatures.values()
+outputs = {_names(signature.outputs)}
+
+
+def predict(arrays):
+{_doc(signature)}
+    results = function(**{{name: tf.constant(array) for name, array in arrays.items()}})
+    return {{name: results[name].numpy() for name in outputs}}
+"""
+
+
+def _imported(source: Source) -> str:
+    """The line that imports a factory."""
+    if source.loading.factory is None:
+        return ""
+    place, _, factory = source.loading.factory.name.partition(":")
+    return f"from {place.removesuffix('.py')} import {factory}  # run this where it can be imported\n"
+
+
+def _made(source: Source) -> str:
+    """The call of a factory; empty where a file holds the model."""
+    return f"{source.loading.factory.name.partition(':')[2]}()" if source.loading.factory else ""
+
+
+_BODIES: Mapping[str, Callable[[Source, Signature, Graph], str]] = {
     "keras": _keras,
+    "torch.nn": _torch,
+    "torch.export": _torch,
+    "jax": _jax,
+    "jax.export": _jax,
+    "saved_model": _saved_model,
     "onnx": _onnx,
     "openvino": _openvino,
     "tflite": _tflite,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,31 @@ def read(path: Path) -> Graph:
         operators=dict(Counter(node["op_name"] for node in operators).most_common()),
         precision=_precision(weights, tensors, operators, int4_tensors(data)),
         format={"schema": str(schema_version(data))},
+        flops=sum(_flops(node, tensors) for node in operators),
         quantization={name: found for name, detail in both.items() if (found := _quantization(detail)) is not None},
         signature_key=key,
         notes=() if key is not None else ("The file declares no signature: names are those of its tensors.",),
     )
+
+
+def _flops(node: Mapping[str, Any], tensors: Mapping[int, Any]) -> int:
+    """See `edgekit.inspection.facts.Graph`; free lengths are 1 in a TFLite file that nobody has resized."""
+    kind, inputs = node["op_name"], [int(index) for index in node["inputs"]]
+    if kind not in ("CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"):
+        return 0
+    shapes = [[int(length) for length in tensors[index]["shape"]] for index in inputs if index in tensors]
+    result = [int(length) for length in tensors[int(node["outputs"][0])]["shape"]]
+    if kind in ("CONV_2D", "FULLY_CONNECTED"):  # kernels are (output channels, ..., input channels)
+        return 2 * prod(result) * prod(shapes[1][1:])
+    if kind == "CONV_3D":  # (depth, height, width, input channels, output channels)
+        return 2 * prod(result) * prod(shapes[1][:-1])
+    if kind == "DEPTHWISE_CONV_2D":  # (1, height, width, channels)
+        return 2 * prod(result) * prod(shapes[1][1:3])
+    if (
+        kind == "TRANSPOSE_CONV"
+    ):  # the shape of the result, the kernel (output channels, ..., input channels), the input
+        return 2 * prod(shapes[2]) * prod(shapes[1][:-1])
+    return 2 * prod(result) * prod(shapes[0]) // max(1, prod(result[:-1]))  # rows of the left side times its columns
 
 
 def _ends(interpreter: Any) -> tuple[str | None, dict[str, Any], dict[str, Any]]:

@@ -32,12 +32,12 @@ def pays(parent: Measured, child: Measured, *, device: str, precision: str) -> P
     unusable = _unusable(parent, child)
     if unusable:
         return Pays(device, "not shown", None, None, unusable)
-    speedup = _speedup(parent, child)
-    if speedup is None:
+    ratio = speedup(parent, child)
+    if ratio is None:
         return Pays(device, "not shown", None, None, "the two were not timed in two common rounds or more.")
-    answer: Literal["yes", "no", "not shown"] = "yes" if speedup.low > 1 else "no" if speedup.high < 1 else "not shown"
+    answer: Literal["yes", "no", "not shown"] = "yes" if ratio.low > 1 else "no" if ratio.high < 1 else "not shown"
     reason = None if answer == "yes" else likely_reason(parent, child, precision)
-    return Pays(device, answer, speedup.value, speedup.ci95, reason)
+    return Pays(device, answer, ratio.value, ratio.ci95, reason)
 
 
 def likely_reason(parent: Measured, child: Measured, precision: str) -> str:
@@ -72,7 +72,7 @@ def _unusable(parent: Measured, child: Measured) -> str | None:
     return None
 
 
-def _speedup(parent: Measured, child: Measured) -> Estimate | None:
+def speedup(parent: Measured, child: Measured) -> Estimate | None:
     """p50 of the parent over p50 of the child, per sample, over the rounds that both took part in."""
     common = sorted(set(parent.rounds) & set(child.rounds))
     if len(common) < 2:

@@ -45,7 +45,13 @@ def _article(summary: Summary) -> str:
 def _head(summary: Summary) -> str:
     facts = [f"{_verdict(summary.verdict)}({escape(summary.meaning)})"]
     if summary.source is not None:
-        facts.append(escape(f"{summary.source.framework}, {text.count(summary.source.parameters, 'parameter')}"))
+        count = summary.source.parameters
+        known = (
+            summary.source.framework
+            if count is None
+            else f"{summary.source.framework}, {text.count(count, 'parameter')}"
+        )
+        facts.append(escape(known))
     facts += [escape(phrase) for phrase in text.judged_on(summary.evidence)]
     if summary.measured_at:
         facts.append(escape(f"measured {text.moment(summary.measured_at)}"))

@@ -49,6 +49,15 @@ def size(count: int | None) -> str:
     return f"{number(value)} {unit}"
 
 
+def flops(count: int) -> str:
+    """Floating point operations in decimal units, and what is counted."""
+    value, unit = float(count), ""
+    for larger in ("k", "M", "G", "T"):
+        if value >= 1000:
+            value, unit = value / 1e3, larger
+    return f"{number(value)} {unit}FLOP for one sample (convolutions and products)"
+
+
 def ms(value: float | None) -> str:
     return NONE if value is None else f"{number(value)} ms"
 

@@ -24,7 +24,14 @@ RUNTIMES = Registry(
     "runtime",
     "edgekit.runtimes",
     (
-        RuntimeRow("keras", "edgekit.exporter.keras_:KerasRuntime", "keras", ("keras",), ("keras",), travels=False),
+        RuntimeRow(
+            "keras",
+            "edgekit.exporter.sources.keras_session:KerasRuntime",
+            "keras",
+            ("keras",),
+            ("keras",),
+            travels=False,
+        ),
         RuntimeRow(
             "onnxruntime", "edgekit.runtimes.onnxruntime_:OnnxRuntime", "onnxruntime", ("onnxruntime",), ("onnx",)
         ),

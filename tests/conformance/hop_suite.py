@@ -16,6 +16,7 @@ from edgekit.errors import ModelError
 from edgekit.exporter.describe import DescribeJob
 from edgekit.exporter.graph import Route, conversion_context, routes
 from edgekit.exporter.jobs import ConvertJob
+from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import ObserveJob
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
@@ -23,7 +24,7 @@ from edgekit.jobs.protocol import Job
 from edgekit.runtimes.base import Arrays, OpenOptions
 from edgekit.runtimes.jobs import RunJob
 from edgekit.runtimes.registry import runtime_for
-from edgekit.types import Blob, Signature
+from edgekit.types import Blob, Signature, TensorSpec
 from tests.exporter import zoo
 
 #: A classifier with normalisation and pooling, a recurrent layer, and two inputs with two outputs.
@@ -60,25 +61,31 @@ class Bench:
         return self.executor.add(self._folder / f"{model}.keras")
 
     def signature(self, model: str) -> Signature:
-        return self.once(DescribeJob(self.source(model)), conversion_context("jax")).signature
+        return self.once(DescribeJob(self.spec(model)), conversion_context("jax")).signature
+
+    def spec(self, model: str, pins: dict[str, tuple[int | None, ...]] | None = None) -> SourceSpec:
+        specs = {name: TensorSpec(name, shape, "") for name, shape in (pins or {}).items()}
+        return SourceSpec("keras", (self.source(model),), Loading(pins=specs))
 
     def reference(self, model: str, pins: dict[str, tuple[int | None, ...]]) -> tuple[dict[str, Blob], Arrays]:
         """Inputs, and what Keras on JAX makes of them."""
-        found = self.once(ObserveJob(self.source(model), {}, pins, SAMPLES), conversion_context("jax"))
+        found = self.once(ObserveJob(self.spec(model, pins), {}, SAMPLES), conversion_context("jax"))
         return found.inputs, self._load(found.outputs)
 
     def convert(self, route: Route, model: str) -> tuple[Blob, ...]:
         """The artifact's files."""
         files: tuple[Blob, ...] = (self.source(model),)
         for hop in route.hops:
-            files = self.once(ConvertJob(hop.name, files, self.signature(model)), hop.context).files
+            files = self.once(ConvertJob(hop.name, files, self.signature(model)), conversion_context(hop.backend)).files
         return files
 
     def convert_again(self, route: Route, model: str) -> tuple[Blob, ...]:
         """The same, each hop in a process of its own."""
         files: tuple[Blob, ...] = (self.source(model),)
         for hop in route.hops:
-            files = self.executor.run_fresh(ConvertJob(hop.name, files, self.signature(model)), hop.context).files
+            files = self.executor.run_fresh(
+                ConvertJob(hop.name, files, self.signature(model)), conversion_context(hop.backend)
+            ).files
         return files
 
     def run(

@@ -15,6 +15,7 @@ from edgekit.errors import ModelError
 from edgekit.exporter.describe import DescribeJob
 from edgekit.exporter.graph import HOPS, TARGETS, conversion_context, routes
 from edgekit.exporter.jobs import ConvertJob
+from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import ObserveJob
 from edgekit.jobs.executor import Executor
 from edgekit.types import Blob
@@ -114,7 +115,7 @@ def test_every_route_has_a_class() -> None:
 def test_an_old_operator_set_is_refused(bench: Bench, name: str) -> None:
     job = ConvertJob(name, (bench.source("cnn"),), bench.signature("cnn"), opset=13)
     with pytest.raises(ModelError) as caught:
-        bench.executor.run(job, HOPS[name].context)
+        bench.executor.run(job, conversion_context(HOPS[name].backend))
     assert caught.value.code == "opset-too-old"
 
 
@@ -123,7 +124,8 @@ def test_the_operator_set_asked_for_is_written(bench: Bench) -> None:
 
     name = "keras@jax>onnx"
     (blob,) = bench.once(
-        ConvertJob(name, (bench.source("two"),), bench.signature("two"), opset=21), HOPS[name].context
+        ConvertJob(name, (bench.source("two"),), bench.signature("two"), opset=21),
+        conversion_context(HOPS[name].backend),
     ).files
     (written,) = onnx.load(bench.executor.path(blob)).opset_import
     assert (written.domain, written.version) == ("", 21)
@@ -133,13 +135,13 @@ def test_the_operator_set_asked_for_is_written(bench: Bench) -> None:
 @pytest.mark.parametrize("target", ["openvino", "tflite"])
 def test_a_saved_model_has_names_but_no_order(bench: Bench, twin_keras: Path, target: str) -> None:
     source = bench.executor.add(twin_keras)
-    observed = bench.once(ObserveJob(source, {}, {}, SAMPLES), conversion_context("jax"))
-    signature = bench.once(DescribeJob(source), conversion_context("jax")).signature
+    observed = bench.once(ObserveJob(SourceSpec("keras", (source,), Loading()), {}, SAMPLES), conversion_context("jax"))
+    signature = bench.once(DescribeJob(SourceSpec("keras", (source,), Loading())), conversion_context("jax")).signature
     names = [spec.name for spec in signature.inputs], [spec.name for spec in signature.outputs]
     assert names != tuple(map(sorted, names))
     files: tuple[Blob, ...] = (source,)
     for name in ("keras@tensorflow>saved_model", f"saved_model>{target}"):
-        files = bench.once(ConvertJob(name, files, signature), HOPS[name].context).files
+        files = bench.once(ConvertJob(name, files, signature), conversion_context(HOPS[name].backend)).files
     declared, _, (outputs,) = bench.run(target, files, observed.inputs, (2,))
     assert ([spec.name for spec in declared.inputs], [spec.name for spec in declared.outputs]) == names
     for name, blob in observed.outputs.items():
@@ -154,9 +156,9 @@ def test_a_loop_over_steps_is_refused(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "steps.keras"
     keras.Sequential([keras.Input((None, 3), name="steps"), keras.layers.GRU(2, name="loop")]).save(path)
     blob, name = bench.executor.add(path), "keras@tensorflow>saved_model"
-    signature = bench.once(DescribeJob(blob), conversion_context("jax")).signature
+    signature = bench.once(DescribeJob(SourceSpec("keras", (blob,), Loading())), conversion_context("jax")).signature
     with pytest.raises(ModelError) as caught:
-        bench.executor.run(ConvertJob(name, (blob,), signature), HOPS[name].context)
+        bench.executor.run(ConvertJob(name, (blob,), signature), conversion_context(HOPS[name].backend))
     assert caught.value.code == "too-many-steps"
     assert caught.value.received == "layer loop"
 

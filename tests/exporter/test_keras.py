@@ -16,8 +16,10 @@ import pytest
 from edgekit.errors import EdgekitError, ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import ObserveJob
 from edgekit.jobs.executor import Executor
+from edgekit.types import Blob, TensorSpec
 from tests.exporter import zoo
 
 #: Models that no zoo has: each is refused, or has a signature worth a look.
@@ -56,8 +58,13 @@ def executor() -> Iterator[Executor]:
         yield executor
 
 
+def named(blob: Blob, pins: dict[str, tuple[int | None, ...]] | None = None) -> SourceSpec:
+    specs = {name: TensorSpec(name, shape, "") for name, shape in (pins or {}).items()}
+    return SourceSpec("keras", (blob,), Loading(pins=specs))
+
+
 def _describe(executor: Executor, path: Path, pins: dict[str, tuple[int | None, ...]] | None = None) -> Description:
-    return executor.run(DescribeJob(executor.add(path), pins or {}), conversion_context("jax"))
+    return executor.run(DescribeJob(named(executor.add(path), pins)), conversion_context("jax"))
 
 
 def _refusal(executor: Executor, path: Path) -> EdgekitError:
@@ -91,9 +98,9 @@ def test_description_has_figures_and_the_version_that_wrote_the_file(executor: E
     with zipfile.ZipFile(folder / "cnn.keras") as archive:
         written = json.loads(archive.read("metadata.json"))["keras_version"]
     found = _describe(executor, folder / "cnn.keras")
-    assert (found.framework, found.backend) == (f"keras {written}", "jax")
+    assert (found.kind, found.framework) == ("keras", f"keras {written}")
     assert found.parameters == 3 * 3 * 16 + 4 * 16 + (3 * 3 * 16 + 1) * 32 + 4 * 32 + 33 * 10
-    assert found.layers == 10
+    assert found.operators["Conv2D"] == found.operators["BatchNormalization"] == 2
 
 
 def test_a_pinned_size_is_in_inputs_and_outputs(executor: Executor, folder: Path) -> None:
@@ -146,7 +153,7 @@ def test_damaged_weights_are_refused(executor: Executor, folder: Path, tmp_path:
 
 
 def test_generated_inputs_make_outputs_vary_and_show_noise(executor: Executor, folder: Path) -> None:
-    found = executor.run(ObserveJob(executor.add(folder / "two.keras"), {}, {}, 16), conversion_context("jax"))
+    found = executor.run(ObserveJob(named(executor.add(folder / "two.keras")), {}, 16), conversion_context("jax"))
     inputs = {name: np.load(executor.path(blob)) for name, blob in found.inputs.items()}
     outputs = {name: np.load(executor.path(blob)) for name, blob in found.outputs.items()}
     assert {name: array.shape for name, array in inputs.items()} == {"extra": (16, 5), "image": (16, 8, 8, 1)}
@@ -158,7 +165,9 @@ def test_generated_inputs_make_outputs_vary_and_show_noise(executor: Executor, f
 def test_token_ids_stay_within_the_embedding(executor: Executor, folder: Path) -> None:
     """Also where the input is a float, as Keras declares it unless told otherwise."""
     for model, name, limit in (("text", "ids", 50), ("ids", None, 11)):
-        found = executor.run(ObserveJob(executor.add(folder / f"{model}.keras"), {}, {}, 64), conversion_context("jax"))
+        found = executor.run(
+            ObserveJob(named(executor.add(folder / f"{model}.keras")), {}, 64), conversion_context("jax")
+        )
         (key,) = found.inputs
         values = np.load(executor.path(found.inputs[key]))
         assert name in (None, key)
@@ -166,7 +175,7 @@ def test_token_ids_stay_within_the_embedding(executor: Executor, folder: Path) -
 
 
 def test_an_output_that_ignores_its_input_is_noticed(executor: Executor, folder: Path) -> None:
-    found = executor.run(ObserveJob(executor.add(folder / "constant.keras"), {}, {}, 8), conversion_context("jax"))
+    found = executor.run(ObserveJob(named(executor.add(folder / "constant.keras")), {}, 8), conversion_context("jax"))
     assert list(found.reacts.values()) == [False]
 
 
@@ -175,9 +184,9 @@ def test_backends_agree_on_the_reference(executor: Executor, folder: Path) -> No
     """The same file gives the same numbers wherever it is loaded, though weights start at zero while loading."""
     for model in ("cnn", "gru", "wide"):
         blob = executor.add(folder / f"{model}.keras")
-        first = executor.run(ObserveJob(blob, {}, {}, 8), conversion_context("jax"))
+        first = executor.run(ObserveJob(named(blob), {}, 8), conversion_context("jax"))
         for backend in ("torch", "openvino"):
-            other = executor.run(ObserveJob(blob, first.inputs, {}), conversion_context(backend))
+            other = executor.run(ObserveJob(named(blob), first.inputs), conversion_context(backend))
             for name, expected in first.outputs.items():
                 left, right = (np.load(executor.path(blob)) for blob in (expected, other.outputs[name]))
                 np.testing.assert_allclose(left, right, atol=1e-3 * left.std(axis=0).mean(), rtol=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.keras_ import KerasModel
+from edgekit.exporter.sources.keras_ import KerasModel
 from edgekit.types import Signature
 
 

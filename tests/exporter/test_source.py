@@ -28,9 +28,10 @@ def test_an_archive_of_something_else(tmp_path: Path) -> None:
     assert error.value.received == "readme.txt"
 
 
-def test_another_format_is_told_what_can_be_done_with_it(twin_onnx: Path) -> None:
+def test_another_format_is_told_what_can_be_exported(tmp_path: Path) -> None:
+    (tmp_path / "model.h5").write_bytes(b"\x89HDF")
     with pytest.raises(ModelError) as error:
-        open_source(twin_onnx)
+        open_source(tmp_path / "model.h5")
     assert error.value.code == "unknown-model-kind"
     assert ".onnx" in error.value.hint
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from edgekit.exporter.keras_ import KerasModel
+    from edgekit.exporter.sources.keras_ import KerasModel
 
 
 def fold_normalization(loaded: KerasModel) -> None:

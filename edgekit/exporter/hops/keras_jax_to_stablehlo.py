@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.errors import ModelError
+from edgekit.exporter.hops._jax import MODULE, MOST_STEPS_STABLEHLO, fixed, to_stablehlo, too_many_steps
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.hops._shapes import traced
-from edgekit.exporter.keras_ import load
+from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
-
-#: Most time steps of a recurrent layer: it is written out, for the converters behind this one know no loops.
-MOST_STEPS = 128
 
 
 def convert(request: HopRequest) -> Path:
@@ -23,23 +19,13 @@ def convert(request: HopRequest) -> Path:
     Raises:
         ModelError: a dimension besides the batch is free, or a recurrent layer has too many steps.
     """
-    import jax
-
-    arrays = [
-        jax.ShapeDtypeStruct(shape, spec.dtype)
-        for shape, spec in zip(traced(request.signature, 1), request.signature.inputs, strict=True)
-    ]
-    loaded = load(request.model)
+    fixed(request.signature)  # refuses free dimensions before anything is loaded
+    loaded = load(request.model, request.loading)
     fold_normalization(loaded)
-    loops = loaded.unroll(MOST_STEPS)
+    loops = loaded.unroll(MOST_STEPS_STABLEHLO)
     if loops:
-        raise ModelError(
-            "too-many-steps",
-            f"this converter writes recurrent layers out step by step, at most {MOST_STEPS} fixed steps.",
-            received=f"layer {', '.join(loops)}",
-            hint="Fix the number of steps with --input, or choose another --route.",
-        )
-    exported = jax.export.export(jax.jit(loaded.function()), platforms=["cpu"])(*arrays)
-    path = request.folder / "model.mlir"
-    path.write_bytes(exported.mlir_module_serialized)
+        hint = "Fix the number of steps with --input, or choose another --route."
+        raise too_many_steps(tuple(f"layer {name}" for name in loops), hint)
+    path = request.folder / MODULE
+    path.write_bytes(to_stablehlo(loaded.function(), request.signature).mlir_module_serialized)
     return path

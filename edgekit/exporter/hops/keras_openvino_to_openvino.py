@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._openvino import save
-from edgekit.exporter.keras_ import load
+from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
@@ -23,7 +23,7 @@ def convert(request: HopRequest) -> Path:
     from keras.src.backend.openvino.core import OPENVINO_DTYPES, OpenVINOKerasTensor
     from openvino import opset16
 
-    loaded = load(request.model)
+    loaded = load(request.model, request.loading)
     fold_normalization(loaded)
     parameters = [
         opset16.parameter(

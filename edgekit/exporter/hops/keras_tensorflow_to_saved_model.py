@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.errors import ModelError
 from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._saved_model import ARCHIVE, SIGNATURE_KEY, pack
-from edgekit.exporter.keras_ import load
+from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
@@ -29,7 +29,7 @@ def convert(request: HopRequest) -> Path:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    loaded = load(request.model)
+    loaded = load(request.model, request.loading)
     fold_normalization(loaded)
     loops = loaded.unroll(MOST_STEPS)
     if loops:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._torch import named, zeros
-from edgekit.exporter.keras_ import load
+from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
@@ -22,7 +22,7 @@ def convert(request: HopRequest) -> Path:
     import litert_torch
 
     examples = zeros(request.signature, 1)
-    loaded = load(request.model)
+    loaded = load(request.model, request.loading)
     fold_normalization(loaded)
     path = request.folder / "model.tflite"
     litert_torch.convert(named(loaded, request.signature), sample_kwargs=examples).export(str(path))

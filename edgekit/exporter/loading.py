@@ -1,0 +1,136 @@
+"""What every source is to the exporter: how it is named in a message, and what it can do once loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgekit.types import Blob, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from edgekit.runtimes.base import Session
+
+#: Folders, joined by the path separator, in which a worker looks for code that the user named.
+CODE_PATH = "EDGEKIT_CODE_PATH"
+
+#: The folder the user called from: a factory opens its files relative to it.
+CALLED_FROM = "EDGEKIT_CALLED_FROM"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Python code that the user named; it is never sent.
+
+    Attributes:
+        name: ``file.py``, ``file.py:factory`` or ``package.module:factory``.
+        sha256: of the file, so that a worker runs what was named and nothing else.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How to load a source, beyond its files.
+
+    Attributes:
+        factory: returns the model; None where a file holds it.
+        custom_objects: files whose classes and functions a ``.keras`` file refers to.
+        submodel: name of the model inside the model that is meant.
+        trust_code: run code that a model file holds.
+        pins: inputs that the user described, by name; an empty dtype is the model's own.
+    """
+
+    factory: Code | None = None
+    custom_objects: tuple[Code, ...] = ()
+    submodel: str | None = None
+    trust_code: bool = False
+    pins: dict[str, TensorSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source as a message names it.
+
+    Attributes:
+        kind: a node of the conversion graph without its backend, such as ``keras``, or ``code`` while only the
+            factory is known.
+        files: the entry file first.
+        loading: how to load it.
+    """
+
+    kind: str
+    files: tuple[Blob, ...]
+    loading: Loading
+
+
+class Loaded(ABC):
+    """A source in the process that computes with it.
+
+    Attributes:
+        kind: node of the conversion graph, without a backend.
+        signature: inputs and outputs by name, pinned sizes applied.
+        framework: what wrote the model or runs it, such as ``keras 3.15.1``.
+    """
+
+    kind: str
+    signature: Signature
+    framework: str
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how it was loaded."""
+        return ()
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int | None:
+        """Trained numbers, statistics of normalisation included; None where nothing tells."""
+
+    def operators(self) -> Mapping[str, int]:
+        """How often each kind of layer or operator occurs; nothing for a file that is read without its framework."""
+        return {}
+
+    def flops(self) -> int | None:
+        """Floating point operations of one sample (see `edgekit.exporter.sources._flops`); None where not known."""
+        return None
+
+    def weight_dtypes(self) -> set[str]:
+        """Element types of the weights, as numpy names."""
+        return set()
+
+    @abstractmethod
+    def open(self) -> Session:
+        """Run it as the reference: on the CPU, in the model's own precision."""
+
+    def ids(self) -> Mapping[str, int]:
+        """Different values per input that holds indices, where the model limits them."""
+        return {}
+
+    def keep(self, folder: Path) -> Path | None:
+        """Write what another process needs to load the same weights, for a factory that draws them anew.
+
+        Returns:
+            The file, or None where the model is the same each time.
+        """
+        return None
+
+
+class Load(Protocol):
+    """A loader: one file in `edgekit.exporter.sources`, one row in its registry.
+
+    Raises:
+        EdgekitError: `ModelError` for a model that cannot be used, `UsageError` for pins that do not fit.
+    """
+
+    def __call__(self, path: Path | None, loading: Loading) -> Loaded: ...
+
+
+class FromObject(Protocol):
+    """The same for what a factory returned; ``path`` is what `Loaded.keep` wrote, or None."""
+
+    def __call__(self, made: Any, path: Path | None, loading: Loading) -> Loaded: ...
