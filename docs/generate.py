@@ -12,7 +12,9 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekit.errors import UsageError
 from edgekit.exporter.graph import HOPS, TARGETS, routes
+from edgekit.exporter.sources.registry import SOURCES
 from edgekit.quantizer.registry import METHODS
 from edgekit.registry import Row
 from edgekit.runtimes import RUNTIMES
@@ -24,15 +26,36 @@ _BLOCK = re.compile(r"(<!-- generated:(?P<name>[a-z]+) -->\n).*?(<!-- /generated
 
 
 def sources() -> str:
-    """Which source reaches which target, what runs it there, and which precisions it can be quantized to."""
+    """Which source reaches which target: the route that is tried first, and how many follow."""
     rows = []
-    for kind in (row.name for row in RUNTIMES if not row.travels):
-        for target in TARGETS:
-            paths = "<br>".join(f"`{route.name}`" for route in routes(kind, target))
-            engines = _codes(row.name for row in RUNTIMES if target in row.formats)
-            precisions = _codes(row.precision for row in METHODS if row.format == target)
-            rows.append((kind, f"`{target}`", paths, engines, precisions))
-    return _table(("source", "target", "routes, in the order they are tried", "runs on", "quantizes to"), rows)
+    for row in SOURCES:
+        if row.name == "code":
+            continue
+        given = _codes(row.suffixes) or _GIVEN[row.name]
+        rows.append((f"{row.what} ({given})", *(_first(row.name, target) for target in TARGETS)))
+    return _table(("source", *(f"to `{target}`" for target in TARGETS)), rows)
+
+
+#: How sources are given that are no files of a suffix of their own.
+_GIVEN = {"torch.nn": "`file.py:factory`", "jax": "`file.py:factory`", "saved_model": "a folder"}
+
+
+def _first(kind: str, target: str) -> str:
+    try:
+        found = routes(kind, target)
+    except UsageError:
+        return "–"
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"`{found[0].name}`{more}"
+
+
+def targets() -> str:
+    """What runs each target, and which precisions it can be quantized to."""
+    rows = []
+    for target in TARGETS:
+        engines = _codes(row.name for row in RUNTIMES if target in row.formats)
+        rows.append((f"`{target}`", engines, _codes(row.precision for row in METHODS if row.format == target)))
+    return _table(("target", "runs on", "quantizes to"), rows)
 
 
 def extras() -> str:
@@ -46,7 +69,7 @@ def extras() -> str:
     return _table(("extra", "installs", "for"), rows)
 
 
-TABLES = {"sources": sources, "extras": extras}
+TABLES = {"sources": sources, "targets": targets, "extras": extras}
 
 
 def fill(text: str) -> str:

@@ -137,6 +137,35 @@ HOPS = Registry[HopRow](
         ),
         _hop("saved_model>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("saved_model>tflite", "tensorflow", ("tensorflow",), 2, backend="tensorflow"),
+        # Torch: a module is traced once for all targets.
+        _hop("torch.nn>torch.export", "torch", ("torch",), 3, backend="torch"),
+        _hop(
+            "torch.export>onnx",
+            "torch,export-onnx",
+            ("torch", "onnx", "onnxscript", "onnxruntime"),
+            4,
+            backend="torch",
+        ),
+        _hop("torch.export>openvino", "torch,export-openvino", ("torch", "openvino"), 5, backend="torch"),
+        _hop(
+            "torch.export>tflite",
+            "torch,export-tflite-torch",
+            ("torch", "litert_torch"),
+            6,
+            "fixes the batch to 1, needs fixed sizes",
+            backend="torch",
+        ),
+        # JAX.
+        _hop("jax>onnx", "jax,export-onnx", ("jax", "onnx", "jax2onnx", "onnxruntime"), 4, backend="jax"),
+        _hop("jax>stablehlo", "jax", ("jax",), 2, "fixes the batch to 1, needs fixed sizes", backend="jax"),
+        _hop("jax.export>stablehlo", "jax", ("jax",), 2, "fixes the batch to 1, needs fixed sizes", backend="jax"),
+        # Deployment formats among themselves. The cost keeps a way through one, which may have fixed the batch, behind.
+        _hop("onnx>onnx", "export-onnx", ("onnx", "onnxruntime"), 0.5),
+        _hop("openvino>openvino", "export-openvino", ("openvino",), 0.5),
+        _hop("tflite>tflite", "tflite", ("ai_edge_litert",), 0.5),
+        _hop("tflite>openvino", "export-openvino", ("openvino",), 6),
+        _hop("onnx>stablehlo", "jax,export-onnx", ("jax", "onnx"), 6, "fixes the batch to 1", backend="jax"),
+        _hop("openvino>onnx", "export-openvino,export-onnx", ("openvino", "onnx", "onnxruntime"), 6),
     ),
 )
 
