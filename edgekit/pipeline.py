@@ -17,6 +17,7 @@ import edgekit
 from edgekit.checking import check_one, row_of
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.exporter.compatibility import parse_for
 from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import load_source, reference_of
@@ -60,6 +61,7 @@ class RunOptions:
         threads: inference threads for the timing.
         max_seconds: time limit of the timing per artifact.
         device: where to check and time.
+        runtimes: oldest ones that have to load the fp32 artifacts, see `edgekit.export`.
         custom_objects, submodel, trust_code: how to load the source, see `edgekit.export`.
     """
 
@@ -74,6 +76,7 @@ class RunOptions:
     threads: int | None = None
     max_seconds: float | None = None
     device: str = "local"
+    runtimes: tuple[str, ...] = ()
     custom_objects: tuple[str, ...] = ()
     submodel: str | None = None
     trust_code: bool = False
@@ -158,7 +161,7 @@ def _refuse(options: RunOptions) -> None:
 def _run(
     file: Source, folder: Path, key: str, options: RunOptions, bench: Workbench, *, replace_source: bool, strict: bool
 ) -> RunResult:
-    plan = ExportOptions(options.targets, options.backend)
+    plan = ExportOptions(options.targets, options.backend, old=parse_for(options.runtimes))
     if file.kind != "code":  # what a factory returns is known once it has run
         plan.planned(file.kind)
     device = open_device(options.device, threads=options.threads)

@@ -22,7 +22,8 @@ PROJECT_FILE = "edgekit.toml"
 class Settings:
     """What the command line or ``edgekit.toml`` can say; None or empty where they do not.
 
-    Attributes are the options of ``edgekit run``, spelled in the file with dashes: ``eval-data = "test.npz"``.
+    Attributes are the options of ``edgekit run``, spelled in the file with dashes: ``eval-data = "test.npz"``;
+    ``runtimes`` is ``for``.
     Paths in a file are relative to it.
     """
 
@@ -38,6 +39,7 @@ class Settings:
     device: str = "local"
     threads: int | None = None
     max_seconds: float | None = None
+    runtimes: tuple[str, ...] = ()
     custom_objects: tuple[str, ...] = ()
     submodel: str | None = None
     trust_code: bool = False
@@ -55,6 +57,7 @@ class Settings:
             threads=self.threads,
             max_seconds=self.max_seconds,
             device=self.device,
+            runtimes=self.runtimes,
             custom_objects=self.custom_objects,
             submodel=self.submodel,
             trust_code=self.trust_code,
@@ -142,7 +145,10 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
             hint=f"Give a model, or write a {PROJECT_FILE} with: model = 'model.keras'",
         )
     try:
-        table = {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text()).items()}
+        table = {
+            "runtimes" if key == "for" else key.replace("-", "_"): value
+            for key, value in tomllib.loads(path.read_text()).items()
+        }
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise UsageError("bad-project", f"{path} is no TOML: {err}.", hint="Mend the line it names.") from err
     models = _strings("model", table.pop("model", []), path)
@@ -151,7 +157,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
     known = {field.name: field for field in fields(Settings)}
     unknown = sorted(set(table) - set(known))
     if unknown:
-        names = ", ".join(name.replace("_", "-") for name in ("model", *known))
+        names = ", ".join("for" if name == "runtimes" else name.replace("_", "-") for name in ("model", *known))
         raise UsageError(
             "bad-project", f"{path} holds an unknown key.", received=unknown[0], hint=f"Known keys: {names}."
         )
@@ -162,7 +168,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
 
 
 _PATHS = ("data", "eval_data", "output")
-_LISTS = ("target", "precision", "input", "custom_objects")
+_LISTS = ("target", "precision", "input", "custom_objects", "runtimes")
 _NUMBERS = {"max_drop": (int, float), "max_seconds": (int, float), "threads": (int,)}
 
 

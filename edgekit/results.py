@@ -105,7 +105,8 @@ class Pays:
 class ArtifactResult:
     """One artifact that was made, or the attempts that made none.
 
-    ``path``, ``size_bytes``, ``sha256`` and ``route`` are None when no route was accepted.
+    ``path``, ``size_bytes``, ``sha256`` and ``route`` are None when no route was accepted; ``loads_in`` is the oldest
+    runtime known to load an export, such as ``onnxruntime 1.14``, and None where that is not known.
     """
 
     target: str
@@ -120,6 +121,7 @@ class ArtifactResult:
     accuracy: Accuracy | None
     attempts: tuple[Attempt, ...]
     pays: tuple[Pays, ...] = ()
+    loads_in: str | None = None
 
     @property
     def name(self) -> str:

@@ -27,6 +27,12 @@ CustomObjects = Annotated[
         "--custom-objects", metavar="FILE.py", help="Code that defines layers of a .keras file. May be repeated."
     ),
 ]
+OldRuntimes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for", metavar="RUNTIME==X.Y", help="Oldest runtime to load it: onnxruntime==1.19. May be repeated."
+    ),
+]
 Submodel = Annotated[
     str | None, typer.Option("--submodel", metavar="NAME", help="The model inside the model: generator.")
 ]

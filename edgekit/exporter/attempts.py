@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 
 from edgekit import errors
+from edgekit.exporter.compatibility import Compatibility, CompatibilityJob, Limits, limits
+from edgekit.exporter.compatibility_needs import OldRuntime
 from edgekit.exporter.graph import HopRow, Route, conversion_context
 from edgekit.exporter.jobs import ConvertJob
 from edgekit.exporter.reference import LoadedSource
@@ -21,7 +23,7 @@ from edgekit.parity.evaluate import Evaluation, Reference, evaluate
 from edgekit.progress import Update
 from edgekit.registry import install_command
 from edgekit.runtimes import runtime_for
-from edgekit.types import Artifact, Attempt, Blob
+from edgekit.types import Artifact, Attempt, Blob, Signature
 
 #: Batch sizes that every export is run with; the second one only where the artifact keeps the batch free.
 BATCHES = (1, 3)
@@ -52,8 +54,11 @@ class Export:
 class Converter:
     """Runs hops for one command; a hop that several routes share runs once."""
 
-    def __init__(self, executor: Executor, source: LoadedSource, opset: int | None) -> None:
+    def __init__(
+        self, executor: Executor, source: LoadedSource, opset: int | None, old: tuple[OldRuntime, ...] = ()
+    ) -> None:
         self.executor = executor
+        self._old = old
         self._source = source
         self._opset = opset
         self._guard = threading.Lock()
@@ -69,6 +74,14 @@ class Converter:
         for hop in route.hops:
             files = self._hop(hop, files, reference, update)
         return files
+
+    def limits(self, target: str) -> Limits:
+        """The old runtimes that an artifact of a target has to load in."""
+        return limits(target, self._old)
+
+    def lowered(self, target: str, files: tuple[Blob, ...], update: Update) -> Compatibility:
+        """The artifact as far as it can be made readable for them, and what keeps it from loading there."""
+        return self.executor.run(CompatibilityJob(files, self.limits(target)), conversion_context(None), update)
 
     def _hop(self, hop: HopRow, files: tuple[Blob, ...], reference: Reference, update: Update) -> tuple[Blob, ...]:
         key = (hop.name, tuple(blob.sha256 for blob in files))
@@ -131,8 +144,12 @@ def _attempt(
         return None, "missing", f"not tried: run {install_command(','.join(missing))}"
     try:
         files = converter.convert(route, reference, update)
+        held = converter.lowered(target, files, update)
     except errors.EdgekitError as error:
         return None, OUTCOMES.get(type(error), "failed"), reason_of(error)
+    if held.reasons and converter.limits(target).named:
+        return None, "unrunnable", " ".join(held.reasons)
+    files = held.files
     update(Progress(f"{route.name}: run and compare"))
     try:
         evaluation = evaluate(
@@ -149,12 +166,22 @@ def _attempt(
     if evaluation.parity.verdict == "failed":
         return None, "rejected", " ".join(evaluation.parity.reasons)
     paths = tuple(converter.executor.path(blob) for blob in files)
-    return Export(_describe(target, route, files, evaluation), paths, evaluation), "accepted", ""
+    return Export(_describe(target, route, held, evaluation), paths, evaluation), "accepted", ""
 
 
-def in_order(target: str, found: Iterable[Route]) -> tuple[Route, ...]:
-    """Routes in the order they are tried: those that can be tried here first, each part in the order given."""
-    return tuple(sorted(found, key=lambda route: bool(lacking(target, route))))
+def in_order(target: str, found: Iterable[Route], signature: Signature | None = None) -> tuple[Route, ...]:
+    """Routes in the order they are tried: those that can be tried here first, each part in the order given.
+
+    Args:
+        target: artifact format.
+        found: by cost.
+        signature: of the source, where it is known: routes that would refuse its free sizes go last.
+    """
+
+    def rank(route: Route) -> tuple[bool, bool]:
+        return bool(lacking(target, route)), signature is not None and not route.keeps(signature)
+
+    return tuple(sorted(found, key=rank))
 
 
 def lacking(target: str, route: Route) -> tuple[str, ...]:
@@ -163,19 +190,19 @@ def lacking(target: str, route: Route) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*route.missing(), *(runtime.extra.split(",") if runtime.missing() else ())]))
 
 
-def _describe(target: str, route: Route, files: tuple[Blob, ...], evaluation: Evaluation) -> Artifact:
+def _describe(target: str, route: Route, held: Compatibility, evaluation: Evaluation) -> Artifact:
     return Artifact(
         target=target,
         precision="fp32",
-        path=files[0].name,
-        files=files,
-        sha256=digest_of(files),
+        path=held.files[0].name,
+        files=held.files,
+        sha256=digest_of(held.files),
         route=route.name,
         parent=None,
         signature=evaluation.signature,
         fixed=evaluation.fixed,
         versions=versions_of(module for hop in route.hops for module in hop.needs),
-        settings={},
+        settings={"loads in": ", ".join(held.oldest)} if held.oldest else {},
     )
 
 

@@ -13,6 +13,8 @@ from edgekit.devices import open_device
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
 from edgekit.exporter.best import fastest
+from edgekit.exporter.compatibility import check_targets, limits, opset_for, parse_for
+from edgekit.exporter.compatibility_needs import OldRuntime
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
 from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
@@ -26,7 +28,7 @@ from edgekit.registry import install_command
 from edgekit.results import ArtifactResult, ExportResult, holds
 from edgekit.samples import golden_subset, read_samples, refuse_labels_without
 from edgekit.selection import SUFFIXES
-from edgekit.types import Attempt, Evidence, worst
+from edgekit.types import Attempt, Evidence, Signature, worst
 from edgekit.workbench import SEED, Workbench, workbench
 
 #: Outcomes that say the converter produced something wrong, as against nothing.
@@ -44,6 +46,7 @@ class ExportOptions:
         opset: ONNX operator set; None for a conservative default.
         best: try every route and keep the artifact that is fastest on the device.
         device: where to time them.
+        old: runtimes that the artifacts have to load in.
     """
 
     targets: tuple[str, ...]
@@ -52,9 +55,14 @@ class ExportOptions:
     opset: int | None = None
     best: bool = False
     device: str = "local"
+    old: tuple[OldRuntime, ...] = ()
 
-    def planned(self, kind: str) -> dict[str, tuple[Route, ...]]:
+    def planned(self, kind: str, signature: Signature | None = None) -> dict[str, tuple[Route, ...]]:
         """Routes by target, in the order they are tried.
+
+        Args:
+            kind: of the source.
+            signature: of the source, once it is known.
 
         Raises:
             UsageError: an unknown target or backend, or nothing leads there.
@@ -68,15 +76,12 @@ class ExportOptions:
                 received=str(self.opset),
                 hint="Add --target onnx.",
             )
-        if self.opset is not None and self.opset < OPSET:
-            raise UsageError(
-                "opset-too-old",
-                f"the converters write ONNX operator set {OPSET} or newer.",
-                received=f"--opset {self.opset}",
-                hint=f"Leave out --opset, or ask for {OPSET} or more.",
-            )
+        check_targets(self.old, targets)
+        if "onnx" in targets:
+            opset_for(limits("onnx", self.old), self.opset, OPSET)
         planned = {
-            target: in_order(target, routes(kind, target, backend=self.backend, route=self.route)) for target in targets
+            target: in_order(target, routes(kind, target, backend=self.backend, route=self.route), signature)
+            for target in targets
         }
         self._require(planned)
         return planned
@@ -110,6 +115,7 @@ def export(
     backend: str = "auto",
     route: str | None = None,
     opset: int | None = None,
+    runtimes: Sequence[str] = (),
     best: bool = False,
     device: str = "local",
     custom_objects: Sequence[str] = (),
@@ -133,6 +139,7 @@ def export(
         backend: Keras backend to convert from.
         route: one route by its name instead of the cheapest that works.
         opset: ONNX operator set.
+        runtimes: oldest ones that have to load the artifacts, such as ``onnxruntime==1.19`` (``--for``).
         best: try every route, time what was accepted and keep the fastest.
         device: where to time for ``best``, such as ``local?threads=1``.
         custom_objects: Python files that define classes or functions which a ``.keras`` file refers to.
@@ -155,10 +162,10 @@ def export(
         >>> result.artifacts[0].verdict
         'verified'
     """
-    options = ExportOptions(
-        (target,) if isinstance(target, str) else tuple(target), backend, route, opset, best, device
-    )
+    asked = (target,) if isinstance(target, str) else tuple(target)
+    options = ExportOptions(asked, backend, route, opset, best, device, parse_for(runtimes))
     refuse_labels_without(data, labels)
+    open_device(device)
     folder, copy = _destination(output, options)
     described = SourceOptions(tuple(custom_objects), submodel, trust_code)
     file = open_source(model, described)
@@ -200,7 +207,7 @@ def export_into(
         bench: of this command.
         strict: count ``weak`` as a failure.
     """
-    converter = Converter(bench.executor, source, options.opset)
+    converter = Converter(bench.executor, source, options.opset, options.old)
     device = open_device(options.device)
 
     def one(plan: tuple[str, tuple[Route, ...]]) -> tuple[Export | None, tuple[Attempt, ...]]:
@@ -211,7 +218,7 @@ def export_into(
                 return (found[0] if found else None), attempts
             return fastest(found, attempts, golden, bench.executor, device, update)
 
-    planned = options.planned(source.description.kind)
+    planned = options.planned(source.description.kind, source.signature)
     outcomes = bench.side_by_side(one, list(planned.items()))
     accepted = [export for export, _ in outcomes if export is not None]
     if accepted:
@@ -253,6 +260,7 @@ def _row(kit: Kit, target: str, export: Export | None, attempts: tuple[Attempt, 
         parity=parity,
         accuracy=None,
         attempts=attempts,
+        loads_in=artifact.settings.get("loads in"),
     )
 
 

@@ -55,6 +55,7 @@ class HopRow(Row):
         backend: Keras backend of the process that it must run in, or None for any.
         cost: relative time to convert a small model, process start included; routes are tried by cost.
         limits: what it is known not to convert, in one sentence.
+        fixed_sizes: it refuses an input with a free dimension besides the batch.
     """
 
     source: str = ""
@@ -62,6 +63,7 @@ class HopRow(Row):
     backend: str | None = None
     cost: float = 1.0
     limits: str = ""
+    fixed_sizes: bool = False
 
 
 def conversion_context(backend: str | None, code: Mapping[str, str] | None = None) -> Context:
@@ -78,12 +80,28 @@ def conversion_context(backend: str | None, code: Mapping[str, str] | None = Non
 
 
 def _hop(
-    name: str, extra: str, needs: tuple[str, ...], cost: float, limits: str = "", backend: str | None = None
+    name: str,
+    extra: str,
+    needs: tuple[str, ...],
+    cost: float,
+    limits: str = "",
+    backend: str | None = None,
+    *,
+    fixed_sizes: bool = False,
 ) -> HopRow:
     source, _, destination = name.partition(">")
     module = name.replace("@", "_").replace(".", "_").replace(">", "_to_")
     return HopRow(
-        name, f"edgekit.exporter.hops.{module}:convert", extra, needs, source, destination, backend, cost, limits
+        name,
+        f"edgekit.exporter.hops.{module}:convert",
+        extra,
+        needs,
+        source,
+        destination,
+        backend,
+        cost,
+        limits,
+        fixed_sizes,
     )
 
 
@@ -105,6 +123,7 @@ HOPS = Registry[HopRow](
             7,
             "needs fixed sizes besides the batch",
             backend="torch",
+            fixed_sizes=True,
         ),
         # It takes 2 s, but transpositions stay around convolutions: such artifacts run up to twice as long.
         _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), 6, backend="openvino"),
@@ -115,6 +134,7 @@ HOPS = Registry[HopRow](
             3,
             "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
             backend="jax",
+            fixed_sizes=True,
         ),
         _hop(
             "keras@torch>tflite",
@@ -123,6 +143,7 @@ HOPS = Registry[HopRow](
             6,
             "fixes the batch to 1, needs fixed sizes",
             backend="torch",
+            fixed_sizes=True,
         ),
         _hop("onnx>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 0.5),
@@ -154,11 +175,28 @@ HOPS = Registry[HopRow](
             6,
             "fixes the batch to 1, needs fixed sizes",
             backend="torch",
+            fixed_sizes=True,
         ),
         # JAX.
         _hop("jax>onnx", "jax,export-onnx", ("jax", "onnx", "jax2onnx", "onnxruntime"), 4, backend="jax"),
-        _hop("jax>stablehlo", "jax", ("jax",), 2, "fixes the batch to 1, needs fixed sizes", backend="jax"),
-        _hop("jax.export>stablehlo", "jax", ("jax",), 2, "fixes the batch to 1, needs fixed sizes", backend="jax"),
+        _hop(
+            "jax>stablehlo",
+            "jax",
+            ("jax",),
+            2,
+            "fixes the batch to 1, needs fixed sizes",
+            backend="jax",
+            fixed_sizes=True,
+        ),
+        _hop(
+            "jax.export>stablehlo",
+            "jax",
+            ("jax",),
+            2,
+            "fixes the batch to 1, needs fixed sizes",
+            backend="jax",
+            fixed_sizes=True,
+        ),
         # Deployment formats among themselves. The cost keeps a way through one, which may have fixed the batch, behind.
         _hop("onnx>onnx", "export-onnx", ("onnx", "onnxruntime"), 0.5),
         _hop("openvino>openvino", "export-openvino", ("openvino",), 0.5),
@@ -187,6 +225,11 @@ class Route:
     @property
     def cost(self) -> float:
         return sum(hop.cost for hop in self.hops)
+
+    def keeps(self, signature: Signature) -> bool:
+        """Whether no hop is known to refuse the free dimensions of a signature."""
+        free = any(None in spec.shape[1:] for spec in signature.inputs)
+        return not (free and any(hop.fixed_sizes for hop in self.hops))
 
     def missing(self) -> tuple[str, ...]:
         """Extras to install before this route can be tried."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from edgekit.exporter.reasons import split
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary
-from edgekit.results import BenchRow, CheckRow
+from edgekit.results import ArtifactResult, BenchRow, CheckRow
 
 #: Columns that are often the same in all rows.
 _SETTINGS = frozenset({"Runtime", "Device", "Threads", "Batch", "Scenario", "On", "Output"})
@@ -170,6 +171,15 @@ def attempts(summary: Summary) -> Table:
         for attempt in line.made.attempts
     ]
     return _table(("Artifact", "Route", "Outcome", "Time", "Reason"), rows, 5)
+
+
+def unmade(row: ArtifactResult) -> Table:
+    """Why none of the routes made an artifact: one row per failure, with the routes that met it."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for attempt in row.attempts:
+        found.setdefault((attempt.outcome, *split(attempt.reason)), []).append(attempt.route)
+    rows = [("\n".join(routes), *failure) for failure, routes in found.items()]
+    return _table(("Route", "Outcome", "At fault", "Reason"), rows, 4)
 
 
 def comparisons(summary: Summary) -> Table:

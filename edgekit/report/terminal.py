@@ -23,7 +23,7 @@ _STYLE: dict[str, str] = {"verified": "green", "weak": "yellow", "failed": "bold
 
 
 #: Columns that may take several lines on a narrow terminal.
-_WRAPS = frozenset({"Artifact", "Runtime", "Device", "Output", "Route", "Reason", "Note", "Answer"})
+_WRAPS = frozenset({"Artifact", "Runtime", "Device", "Output", "Route", "Reason", "Note", "Answer", "At fault"})
 
 
 def view(result: Result) -> RenderableType:
@@ -42,6 +42,7 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
     yield _head(summary)
     yield _grid(tables.artifacts(summary))
     yield from _pays(summary)
+    yield from _unmade(summary)
     yield from _notes(summary)
     if summary.recommendation is not None:
         yield _recommendation(summary)
@@ -83,21 +84,46 @@ def _pays(summary: Summary) -> Iterator[RenderableType]:
 
 def _routes(summary: Summary) -> Iterator[RenderableType]:
     made = [line.made for line in summary.lines if line.made is not None]
-    accepted = [f"{row.name}: {row.route}" for row in made if row.route is not None]
+    accepted = [f"{row.name}: {text.route_sentence(row)}" for row in made if row.route is not None]
     refused = [
         f"{row.name}: {text.attempt_sentence(attempt)}"
         for row in made
         for attempt in row.attempts
-        if attempt.outcome != "accepted"
+        if row.route is not None and attempt.outcome != "accepted"
+    ]
+    passed = [
+        f"{row.name}: {attempt.route}: {attempt.reason}"
+        for row in made
+        for attempt in row.attempts
+        if attempt.outcome == "accepted" and attempt.route != row.route
     ]
     if accepted:
         yield _list("Routes", accepted)
+    if passed:
+        yield _list("Routes that held too", passed)
     if refused:
         yield _list("Routes that did not hold", refused)
+    yield from _unmade(summary)
+
+
+def _unmade(summary: Summary) -> Iterator[RenderableType]:
+    """Every route to an artifact that none made: what failed, and why."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for line in summary.lines:
+        if line.made is not None and line.made.route is None and line.made.attempts:
+            yield Text(f"No route made {line.name}", style="bold")
+            yield Padding(_grid(tables.unmade(line.made)), (0, 0, 0, 1))
 
 
 def _notes(summary: Summary) -> Iterator[RenderableType]:
-    reasons = [f"{', '.join(names)}: {reason}" for reason, names in reasons_by_text(summary.lines).items()]
+    told = {text.attempt_sentence(attempt) for line in summary.lines if line.made for attempt in line.made.attempts}
+    reasons = [
+        f"{', '.join(names)}: {reason}"
+        for reason, names in reasons_by_text(summary.lines).items()
+        if reason not in told  # the table of routes says it
+    ]
     if reasons or summary.notes:
         yield _list("Reasons and notes", [*reasons, *summary.notes])
 

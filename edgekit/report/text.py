@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edgekit.results import OutputParity, Pays
+from edgekit.results import ArtifactResult, OutputParity, Pays
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
 #: Stands for a figure that was not measured.
@@ -129,6 +129,13 @@ def pays_sentence(name: str, pays: Pays) -> str:
     answer = {"yes": "pays", "no": "does not pay", "not shown": "no gain or loss shown"}[pays.answer]
     reason = f" {pays.likely_reason}" if pays.likely_reason else ""
     return f"{name} on {pays.device}: {answer}, {speed}.{reason}"
+
+
+def route_sentence(row: ArtifactResult) -> str:
+    """The route of an artifact, what its timing showed where several were timed, and where it loads."""
+    timed = [attempt.reason for attempt in row.attempts if attempt.route == row.route and attempt.reason]
+    loads = [f"loads in {row.loads_in} and newer"] if row.loads_in else []
+    return "; ".join([str(row.route), *timed, *loads])
 
 
 def attempt_sentence(attempt: Attempt) -> str:
