@@ -7,6 +7,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from edgekit.types import Signature
 
 #: Name of the archive between two hops.
 ARCHIVE = "model.saved_model.zip"
@@ -21,6 +24,30 @@ def pack(folder: Path, archive: Path) -> None:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 packed.write(path, path.relative_to(folder))
+
+
+def write(function: Any, signature: Signature, archive: Path) -> None:
+    """Write a SavedModel with one signature as an archive.
+
+    Args:
+        function: a concrete function of flat tensors without variables, in the signature's order.
+        signature: names of inputs and outputs; free dimensions stay free.
+        archive: where to.
+
+    Raises:
+        ValueError: TensorFlow does not take the name of an input, such as one with a space.
+    """
+    import tensorflow as tf
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        return {spec.name: output for spec, output in zip(signature.outputs, function(*tensors), strict=True)}
+
+    specs = [tf.TensorSpec(spec.shape, spec.dtype, name=spec.name) for spec in signature.inputs]
+    module = tf.Module()
+    module.serve = tf.function(serve, input_signature=specs, autograph=False)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        tf.saved_model.save(module, folder, signatures={SIGNATURE_KEY: module.serve.get_concrete_function()})
+        pack(Path(folder), archive)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._jax import MOST_STEPS_ONNX, to_onnx
-from edgekit.exporter.hops._normalization import fold_normalization
+from edgekit.exporter.hops._normalization import fold_normalization, plain_layer_normalization
 from edgekit.exporter.sources._jax_shapes import symbolic
 from edgekit.exporter.sources.keras_ import load
 
@@ -22,5 +22,6 @@ def convert(request: HopRequest) -> Path:
     """
     loaded = load(request.model, request.loading)
     fold_normalization(loaded)
+    plain_layer_normalization(loaded)
     loaded.unroll(MOST_STEPS_ONNX)
     return to_onnx(loaded.function(), symbolic(request.signature.inputs), request)

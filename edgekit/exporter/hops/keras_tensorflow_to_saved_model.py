@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgekit.errors import ModelError
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.hops._saved_model import ARCHIVE, SIGNATURE_KEY, pack
+from edgekit.exporter.hops._saved_model import ARCHIVE, write
 from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
@@ -43,14 +42,6 @@ def convert(request: HopRequest) -> Path:
     model = tf.function(loaded, input_signature=specs, autograph=False)
     # Variables would stay variables in a .tflite file, without a value.
     constant = convert_variables_to_constants_v2(model.get_concrete_function())
-
-    def serve(*tensors: Any) -> dict[str, Any]:
-        return {spec.name: output for spec, output in zip(request.signature.outputs, constant(*tensors), strict=True)}
-
-    module = tf.Module()
-    module.serve = tf.function(serve, input_signature=specs, autograph=False)
-    with tempfile.TemporaryDirectory(dir=request.model.parent) as folder:
-        signatures = {SIGNATURE_KEY: module.serve.get_concrete_function()}
-        tf.saved_model.save(module, folder, signatures=signatures)
-        pack(Path(folder), request.folder / ARCHIVE)
-    return request.folder / ARCHIVE
+    path = request.folder / ARCHIVE
+    write(constant, request.signature, path)
+    return path

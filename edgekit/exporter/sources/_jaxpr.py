@@ -1,0 +1,251 @@
+"""JAX functions as JAX traces them: what they hold and do, and the same functions changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Calls of a function inside; to compute it in place is the same.
+_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"})
+
+#: What passes an index on to a gather: how JAX wraps negative ones, and changes of shape and type.
+_KEEPS_INDICES = frozenset(
+    {
+        *("add", "broadcast_in_dim", "clamp", "convert_element_type", "copy", "max", "min", "reshape"),
+        *("select_n", "squeeze", "stop_gradient", "transpose"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function as JAX traced it.
+
+    Attributes:
+        closed: the ``ClosedJaxpr``.
+    """
+
+    closed: Any
+
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """Arrays that the function holds: numbers of any float type, and integers of 8 bits or fewer."""
+        return tuple(np.asarray(array) for array in self.held().values())
+
+    def operators(self) -> Counter[str]:
+        """How often each primitive occurs, calls of inner functions not counted."""
+        names = (equation.primitive.name for equation in self._equations())
+        return Counter(name for name in names if name not in _CALLS)
+
+    def loops(self, most_steps: int) -> tuple[str, ...]:
+        """Loops that `evaluate` leaves: longer ones, of a free number of steps, or until a condition holds."""
+        found = []
+        for equation in self._equations():
+            name, steps = equation.primitive.name, equation.params.get("length")
+            if name == "while":
+                found.append("while_loop")
+            elif name == "scan" and not _is_short(equation, most_steps):
+                found.append(f"scan of {steps} steps")
+        return tuple(found)
+
+    def has_short_loops(self, most_steps: int) -> bool:
+        """Whether `evaluate` writes any out."""
+        return any(_is_short(equation, most_steps) for equation in self._equations())
+
+    def index_limits(self) -> Mapping[int, int]:
+        """Length of the table that an input indexes, by the position of the input; the shortest of several tables."""
+        limits: dict[int, int] = {}
+        jaxpr = self.closed.jaxpr
+        _follow(jaxpr, dict(zip(jaxpr.invars, range(len(jaxpr.invars)), strict=True)), limits)
+        return limits
+
+    def evaluate(self, most_steps: int) -> Callable[..., tuple[Any, ...]]:
+        """The function, computed primitive by primitive, loops of at most so many steps written out.
+
+        It takes arrays of the shapes it was traced with, and the same symbols: they stand in the primitives.
+        """
+
+        def function(*arrays: Any) -> tuple[Any, ...]:
+            return tuple(_evaluate(*_opened(self.closed), arrays, most_steps))
+
+        return function
+
+    def held(self) -> dict[int, Any]:
+        """Weights by identity: inner functions share them."""
+        found: dict[int, Any] = {}
+        for _, consts in _functions(self.closed):
+            found.update((id(array), array) for array in consts if _is_weight(array))
+        return found
+
+    def _equations(self) -> Iterator[Any]:
+        for jaxpr, _ in _functions(self.closed):
+            yield from jaxpr.eqns
+
+
+def trace(function: Callable[..., Any], arrays: Sequence[Any]) -> Traced:
+    """Trace a function of flat arrays.
+
+    Args:
+        function: to trace.
+        arrays: anything with a shape, symbols for free dimensions, and a dtype.
+    """
+    import jax
+
+    return Traced(jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays)))
+
+
+def with_weights(
+    function: Callable[..., tuple[Any, ...]], weights: Sequence[np.ndarray]
+) -> Callable[..., tuple[Any, ...]]:
+    """The same function of flat arrays with other `Traced.weights`."""
+
+    def changed(*arrays: Any) -> tuple[Any, ...]:
+        traced = trace(function, arrays)
+        closed = _rewritten(traced.closed, dict(zip(traced.held(), weights, strict=True)))
+        return tuple(_evaluate(*_opened(closed), arrays, 0))
+
+    return changed
+
+
+def _functions(closed: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
+    """A function and all inside it, each with the arrays that it holds."""
+    jaxpr, consts = _opened(closed)
+    yield jaxpr, consts
+    for equation in jaxpr.eqns:
+        for inner in _inner(equation):
+            yield from _functions(inner)
+
+
+def _inner(equation: Any) -> Iterator[Any]:
+    for value in equation.params.values():
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if _is_function(item):
+                yield item
+
+
+def _opened(inner: Any) -> tuple[Any, Sequence[Any]]:
+    return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
+
+
+def _rewritten(inner: Any, arrays: Mapping[int, np.ndarray]) -> Any:
+    """A function with other arrays in the place of those of some identities, inside inner functions too."""
+    jaxpr, consts = _opened(inner)
+    equations = [
+        equation.replace(params={name: _rewritten_in(value, arrays) for name, value in equation.params.items()})
+        for equation in jaxpr.eqns
+    ]
+    new = jaxpr.replace(eqns=equations)
+    held = [arrays.get(id(array), array) for array in consts]
+    return inner.replace(jaxpr=new, consts=held) if hasattr(inner, "consts") else new
+
+
+def _rewritten_in(value: Any, arrays: Mapping[int, np.ndarray]) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_rewritten_in(item, arrays) for item in value) if any(map(_is_function, value)) else value
+    return _rewritten(value, arrays) if _is_function(value) else value
+
+
+def _is_function(item: Any) -> bool:
+    return hasattr(item, "eqns")
+
+
+def _is_weight(array: Any) -> bool:
+    dtype = getattr(array, "dtype", None)
+    if not isinstance(dtype, np.dtype) or not array.shape:
+        return False
+    return dtype.kind in "fcV" or (dtype.kind in "iu" and dtype.itemsize == 1)  # V: bfloat16 and the like
+
+
+def _is_short(equation: Any, most_steps: int) -> bool:
+    steps = equation.params.get("length")
+    return equation.primitive.name == "scan" and isinstance(steps, int) and steps <= most_steps
+
+
+def _evaluate(jaxpr: Any, consts: Sequence[Any], arrays: Sequence[Any], most_steps: int) -> list[Any]:
+    """Compute each equation in turn, calls and short loops in place."""
+    values: dict[Any, Any] = {}
+
+    def read(atom: Any) -> Any:
+        return atom.val if hasattr(atom, "val") else values[atom]
+
+    values.update(zip(jaxpr.constvars, consts, strict=True))
+    values.update(zip(jaxpr.invars, arrays, strict=True))
+    for equation in jaxpr.eqns:
+        operands = [read(atom) for atom in equation.invars]
+        found = _compute(equation, operands, most_steps)
+        values.update(zip(equation.outvars, found, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _compute(equation: Any, operands: list[Any], most_steps: int) -> Sequence[Any]:
+    primitive = equation.primitive
+    if _is_short(equation, most_steps):
+        return _steps(equation.params, operands, most_steps)
+    if primitive.name in _CALLS:
+        for inner in _inner(equation):
+            if _holds_short_loop(inner, most_steps):
+                return _evaluate(*_opened(inner), operands, most_steps)
+    given = primitive.get_bind_params(equation.params)
+    functions, params = given if isinstance(given, tuple) else ((), given)  # a pair in older versions of JAX
+    result = primitive.bind(*functions, *operands, **params)
+    return result if primitive.multiple_results else [result]
+
+
+def _holds_short_loop(inner: Any, most_steps: int) -> bool:
+    return any(_is_short(equation, most_steps) for jaxpr, _ in _functions(inner) for equation in jaxpr.eqns)
+
+
+def _steps(params: Mapping[str, Any], operands: Sequence[Any], most_steps: int) -> list[Any]:
+    """``jax.lax.scan`` step by step; its operands are constants, what is carried, and what is scanned."""
+    from jax import lax
+    from jax import numpy as jnp
+
+    first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
+    consts, carry, scanned = operands[:first], operands[first:second], operands[second:]
+    jaxpr, held = _opened(params["jaxpr"])
+    steps = range(params["length"])
+    rows: dict[int, Sequence[Any]] = {}
+    for step in reversed(steps) if params["reverse"] else steps:
+        slices = [lax.index_in_dim(array, step, 0, keepdims=False) for array in scanned]
+        found = _evaluate(jaxpr, held, [*consts, *carry, *slices], most_steps)
+        carry, rows[step] = found[: len(carry)], found[len(carry) :]
+    return [*carry, *(jnp.stack(column) for column in zip(*(rows[step] for step in steps), strict=True))]
+
+
+def _follow(jaxpr: Any, origins: dict[Any, int], limits: dict[int, int]) -> list[int | None]:
+    """Follow inputs to gathers.
+
+    Args:
+        jaxpr: a function.
+        origins: position of the source's input by variable, for those that hold nothing but its elements.
+        limits: found so far; changed in place.
+
+    Returns:
+        The same for each output.
+    """
+
+    def origin(atom: Any) -> int | None:
+        return None if hasattr(atom, "val") else origins.get(atom)
+
+    for equation in jaxpr.eqns:
+        name, known = equation.primitive.name, [origin(atom) for atom in equation.invars]
+        sources = [source for source in known if source is not None]
+        if name in _CALLS:
+            for inner in _inner(equation):
+                body, _ = _opened(inner)
+                inside = zip(body.invars, known, strict=True)
+                found = _follow(body, {var: source for var, source in inside if source is not None}, limits)
+                origins.update(
+                    (var, source) for var, source in zip(equation.outvars, found, strict=True) if source is not None
+                )
+        elif name in _KEEPS_INDICES and sources:
+            origins[equation.outvars[0]] = sources[-1]
+        elif name == "gather" and known[1] is not None and known[0] is None:
+            axes = equation.params["dimension_numbers"].start_index_map
+            length = equation.invars[0].aval.shape[axes[0]]
+            if len(axes) == 1 and isinstance(length, int):
+                limits[known[1]] = min(length, limits.get(known[1], length))
+    return [origin(atom) for atom in jaxpr.outvars]
