@@ -222,7 +222,9 @@ def _from_artifact(
         samples = read_samples(data, bench.scratch("data"), base.signature, labels)
     inputs = base.inputs if samples is None else bench.blobs(samples.arrays)
     files = tuple(bench.executor.add(file) for file in other.files)
-    job = RunJob(runtime_for(other.artifact.target).name, files, dict(inputs), (1,), device.options())
+    sizes = base.sizes if samples is None else ()
+    further = tuple(dict(size.inputs) for size in sizes)
+    job = RunJob(runtime_for(other.artifact.target).name, files, dict(inputs), (1,), device.options(), further)
     ran = bench.executor.run_fresh(job, device.context())
     reference = replace(
         base,
@@ -230,6 +232,11 @@ def _from_artifact(
         outputs={name: bench.executor.path(blob) for name, blob in ran.outputs[0].items()},
         origin=base.origin if samples is None else "real",
         labels=None if samples is None else samples.load_labels(),
+        sizes=tuple(
+            replace(size, outputs={name: bench.executor.path(blob) for name, blob in blobs.items()})
+            for size, blobs in zip(sizes, ran.sizes, strict=True)
+            if blobs
+        ),
     )
     check_labels(reference)
     return reference

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields  # `replace` is an option of export
 from pathlib import Path
 
-import numpy as np
-
 from edgekit.devices import open_device
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
@@ -17,11 +15,10 @@ from edgekit.exporter.compatibility import check_targets, limits, opset_for, par
 from edgekit.exporter.compatibility_needs import OldRuntime
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
-from edgekit.exporter.reference import LoadedSource, load_source, reference_of, stored_reference
+from edgekit.exporter.reference import LoadedSource, golden_of, load_source, reference_of, stored_reference
 from edgekit.exporter.source import SourceOptions, open_source
 from edgekit.files import check_writable, copy_file, writing
-from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, Kit, default_folder, golden_file
+from edgekit.kit import Kit, default_folder
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
@@ -224,7 +221,7 @@ def export_into(
     if accepted:
         kit.commit(
             source=source.summary(),
-            golden=_golden(golden, bench),
+            golden=golden_of(golden, bench),
             artifacts=[(export.artifact, export.files) for export in accepted],
         )
     rows = tuple(_row(kit, target, *outcome) for target, outcome in zip(planned, outcomes, strict=True))
@@ -262,15 +259,6 @@ def _row(kit: Kit, target: str, export: Export | None, attempts: tuple[Attempt, 
         attempts=attempts,
         loads_in=artifact.settings.get("loads in"),
     )
-
-
-def _golden(reference: Reference, bench: Workbench) -> tuple[Golden, Path]:
-    inputs = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
-    path = golden_file(bench.scratch("golden-file"), inputs, reference.arrays())
-    golden = Golden(
-        blob_of(path), reference.origin, reference.samples, dict(reference.noise_floor), dict(reference.reacts)
-    )
-    return golden, path
 
 
 def _evidence(golden: Reference, rows: tuple[ArtifactResult, ...]) -> Evidence:

@@ -15,8 +15,30 @@ from edgekit.parity.criteria import judge
 from edgekit.progress import Update
 from edgekit.results import Parity, unique
 from edgekit.runtimes import OpenOptions, runtime_for
-from edgekit.runtimes.jobs import RunJob
-from edgekit.types import VERDICTS, Blob, Effective, Evidence, Origin, Signature, worst
+from edgekit.runtimes.jobs import RunJob, RunResult
+from edgekit.runtimes.widths import NARROWED, widened
+from edgekit.types import VERDICTS, Blob, Effective, Evidence, Origin, Signature, TensorSpec, worst
+
+#: How the reason of a run at other lengths begins.
+ELSEWHERE = "at another size: "
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSize:
+    """A few samples with other lengths of the free dimensions, and the source's outputs.
+
+    Attributes:
+        inputs, outputs, noise_floor, reacts: as in `Reference`.
+    """
+
+    inputs: Mapping[str, Blob]
+    outputs: Mapping[str, Path]
+    noise_floor: Mapping[str, float]
+    reacts: Mapping[str, bool]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Memory-mapped outputs of the source."""
+        return _mapped(self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +53,7 @@ class Reference:
         reacts: per input, whether any output depends on it.
         origin: whose inputs these are.
         labels: integer classes, ``(samples,)``, or None.
+        sizes: what a free dimension besides the batch is proven with.
     """
 
     signature: Signature
@@ -40,10 +63,11 @@ class Reference:
     reacts: Mapping[str, bool]
     origin: Origin
     labels: np.ndarray | None = None
+    sizes: tuple[OtherSize, ...] = ()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Memory-mapped outputs of the source."""
-        return {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in self.outputs.items()}
+        return _mapped(self.outputs)
 
     @property
     def samples(self) -> int:
@@ -56,9 +80,9 @@ class Evaluation:
 
     Attributes:
         signature: as the artifact declares it.
-        parity: against the reference, the worst of all batch sizes.
+        parity: against the reference, the worst of all batch sizes and lengths.
         outputs: of the first batch size, one ``.npy`` per output name.
-        fixed: free dimensions of the source that the artifact fixes.
+        fixed: what the artifact cannot keep of the source's signature: a free batch, the width of integers.
         effective: what really ran.
         runtime: name and version of the engine.
     """
@@ -84,7 +108,7 @@ def evaluate(
     tolerance: float | None = None,
     update: Update = lambda progress: None,
 ) -> Evaluation:
-    """Run every reference sample through an artifact, in a process of its own, once per batch size.
+    """Run every reference sample through an artifact, in a process of its own, once per batch size and length.
 
     Args:
         target: artifact format; decides the runtime.
@@ -102,57 +126,85 @@ def evaluate(
         EdgekitError: the runtime refused the file, crashed or ran past a limit.
     """
     row = runtime_for(target)
-    job = RunJob(row.name, files, dict(reference.inputs), batches, options or OpenOptions())
+    sizes = tuple(dict(size.inputs) for size in reference.sizes)
+    job = RunJob(row.name, files, dict(reference.inputs), batches, options or OpenOptions(), sizes)
     ran = executor.run_fresh(job, context, update)
     outputs = [{name: executor.path(blob) for name, blob in blobs.items()} for blobs in ran.outputs]
-    evidence = Evidence(reference.origin, reference.samples, _shapes(reference, ran.batches, executor))
+    shapes = _shapes(reference, ran, executor)
+    evidence = Evidence(
+        reference.origin, reference.samples, unique(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes)
+    )
     faults = signature_faults(reference.signature, ran.signature)
     parities = [_judge(reference, paths, precision, evidence, tolerance) for paths in outputs]
-    doubts = () if faults else _sizes_not_run(ran.signature)
+    for size, blobs in zip(reference.sizes, ran.sizes, strict=True):
+        if blobs:
+            paths = {name: executor.path(blob) for name, blob in blobs.items()}
+            parities.extend(_judge_size(size, paths, precision, evidence, tolerance))
+    doubts = () if faults else _sizes_not_run(ran.signature, shapes)
     return Evaluation(
         signature=ran.signature,
         parity=_merge(parities, faults, (*doubts, *_not_pinned(precision, job.options, ran.effective))),
         outputs=outputs[0],
-        fixed=() if faults else lost_freedom(reference.signature, ran.signature),
+        fixed=() if faults else not_kept(reference.signature, ran.signature),
         effective=ran.effective,
         runtime=f"{row.name} {ran.version}",
     )
 
 
 def signature_faults(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """Names, order, ranks or dtypes that an artifact changed."""
+    """Names, order, ranks, dtypes or free sizes that an artifact changed; what may change is in `not_kept`."""
     faults = []
     for noun, want, have in (("inputs", source.inputs, artifact.inputs), ("outputs", source.outputs, artifact.outputs)):
-        if [(spec.name, len(spec.shape), spec.dtype) for spec in want] != [
-            (spec.name, len(spec.shape), spec.dtype) for spec in have
-        ]:
+        same = len(want) == len(have) and all(map(_same_form, want, have))
+        if not same:
             faults.append(f"the {noun} should be {', '.join(map(str, want))}, but are {', '.join(map(str, have))}.")
-    return tuple(faults)
+    return tuple(faults) or _fixed_sizes(source, artifact)
 
 
-def lost_freedom(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """Free dimensions of the source that an artifact fixes, such as ``batch fixed to 1``."""
-    lost = []
+def _same_form(want: TensorSpec, have: TensorSpec) -> bool:
+    same = want.name == have.name and len(want.shape) == len(have.shape)
+    return same and have.dtype in (want.dtype, NARROWED.get(want.dtype))
+
+
+def _fixed_sizes(source: Signature, artifact: Signature) -> tuple[str, ...]:
+    """An application that may choose a height, width or number of steps in the source could not in the artifact."""
+    return tuple(
+        f"input {want.name}: dimension {axis} is free in the source, but fixed to {length} in the artifact; "
+        "to accept that, fix it with --input."
+        for want, have in zip(source.inputs, artifact.inputs, strict=True)
+        for axis, (free, length) in enumerate(zip(want.shape, have.shape, strict=True))
+        if axis > 0 and free is None and length is not None
+    )
+
+
+def not_kept(source: Signature, artifact: Signature) -> tuple[str, ...]:
+    """What an artifact cannot keep of its source's signature without being wrong.
+
+    Returns:
+        Such as ``batch fixed to 1`` and ``input ids: int64 became int32``.
+    """
+    found = []
     for want, have in zip(source.inputs, artifact.inputs, strict=True):
-        for axis, (free, length) in enumerate(zip(want.shape, have.shape, strict=True)):
-            if free is None and length is not None:
-                lost.append(
-                    f"batch fixed to {length}"
-                    if axis == 0
-                    else f"input {want.name}: dimension {axis} fixed to {length}"
-                )
-    return unique(lost)
+        if want.shape and want.shape[0] is None and have.shape[0] is not None:
+            found.append(f"batch fixed to {have.shape[0]}")
+    for noun, wanted, declared in (
+        ("input", source.inputs, artifact.inputs),
+        ("output", source.outputs, artifact.outputs),
+    ):
+        for want, have in zip(wanted, declared, strict=True):
+            if want.dtype != have.dtype:
+                found.append(f"{noun} {want.name}: {want.dtype} became {have.dtype}")
+    return unique(found)
 
 
 def _judge(
     reference: Reference, paths: Mapping[str, Path], precision: str, evidence: Evidence, tolerance: float | None
 ) -> Parity:
-    got = {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in paths.items()}
     wanted = reference.arrays()
     found = task_outputs(wanted) if reference.labels is not None else ()
     return judge(
         wanted,
-        got,
+        _as_source(wanted, paths),
         precision=precision,
         noise_floor=dict(reference.noise_floor),
         evidence=evidence,
@@ -162,24 +214,65 @@ def _judge(
     )
 
 
+def _judge_size(
+    size: OtherSize, paths: Mapping[str, Path], precision: str, evidence: Evidence, tolerance: float | None
+) -> tuple[Parity, ...]:
+    """The same at other lengths, on samples that are real nowhere.
+
+    They decide on fp32, where equality of function is the claim. An artifact of another precision was made from such
+    a one and can only fail here, by an error larger than the output.
+    """
+    wanted = size.arrays()
+    judged = judge(
+        wanted,
+        _as_source(wanted, paths),
+        precision="fp32" if precision == "fp32" else "int8-weights",
+        noise_floor=dict(size.noise_floor),
+        evidence=replace(evidence, inputs="generated"),
+        tolerance=tolerance,
+        reacts=dict(size.reacts),
+    )
+    if precision != "fp32" and judged.verdict != "failed":
+        return ()
+    reasons = tuple(f"{ELSEWHERE}{reason}" for reason in judged.reasons)
+    return (replace(judged, reasons=reasons, evidence=evidence),)
+
+
+def _as_source(wanted: Mapping[str, np.ndarray], paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Outputs of an artifact in the source's dtypes, where only the width of integers differs."""
+    found = _mapped(paths)
+    return {name: widened(array, str(wanted[name].dtype)) if name in wanted else array for name, array in found.items()}
+
+
+def _mapped(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    return {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in paths.items()}
+
+
 def _merge(parities: list[Parity], faults: tuple[str, ...], doubts: tuple[str, ...]) -> Parity:
-    """The worst batch size decides; a changed signature fails; a size that was not run cannot be claimed."""
+    """The worst run decides; a changed signature fails; a size that was not run cannot be claimed."""
     chosen = max(parities, key=lambda parity: VERDICTS.index(parity.verdict))
     verdicts = [chosen.verdict]
     if faults:
         verdicts.append("failed")
     if doubts:
         verdicts.append("weak")
-    reasons = unique([*faults, *(reason for parity in parities for reason in parity.reasons), *doubts])
+    found = unique([*faults, *(reason for parity in parities for reason in parity.reasons), *doubts])
+    reasons = tuple(reason for reason in found if _plain(reason) == reason or _plain(reason) not in found)
     return replace(chosen, verdict=worst(verdicts), reasons=reasons)
 
 
-def _sizes_not_run(signature: Signature) -> tuple[str, ...]:
+def _plain(reason: str) -> str:
+    return reason.removeprefix(ELSEWHERE)
+
+
+def _sizes_not_run(signature: Signature, ran: Iterable[tuple[str, tuple[int, ...]]]) -> tuple[str, ...]:
+    """Free dimensions besides the batch that were run at one length only."""
+    ran = list(ran)
     return tuple(
         f"input {spec.name}: free dimension {axis} was run at one size only."
         for spec in signature.inputs
         for axis, length in enumerate(spec.shape)
-        if axis > 0 and length is None
+        if axis > 0 and length is None and len({shape[axis] for name, shape in ran if name == spec.name}) < 2
     )
 
 
@@ -191,13 +284,16 @@ def _not_pinned(precision: str, options: OpenOptions, effective: Effective) -> t
     return (f"asked for f32, the engine computed in {ran.value}.",)
 
 
-def _shapes(reference: Reference, batches: Iterable[int], executor: Executor) -> tuple[str, ...]:
+def _shapes(reference: Reference, ran: RunResult, executor: Executor) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every input of every run."""
+    runs = [(batch, reference.inputs) for batch in ran.batches]
+    runs += [(ran.batches[-1], size.inputs) for size, done in zip(reference.sizes, ran.sizes, strict=True) if done]
     found = []
-    for batch in batches:
-        for name, blob in reference.inputs.items():
-            shape = (batch, *np.load(executor.path(blob), mmap_mode="r", allow_pickle=False).shape[1:])
-            found.append(f"{name}={'x'.join(map(str, shape))}")
-    return tuple(found)
+    for batch, inputs in runs:
+        for name, blob in inputs.items():
+            lengths = np.load(executor.path(blob), mmap_mode="r", allow_pickle=False).shape[1:]
+            found.append((name, (batch, *lengths)))
+    return found
 
 
 def check_labels(reference: Reference) -> None:

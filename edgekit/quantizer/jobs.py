@@ -12,6 +12,7 @@ from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.quantizer.registry import METHODS, MethodRow, Quantize, QuantizeRequest
 from edgekit.runtimes.base import check_arrays
 from edgekit.runtimes.jobs import load_arrays
+from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Signature
 
 
@@ -51,7 +52,8 @@ class QuantizeJob(Job[QuantizeJobResult]):
     def run(self, work: Workspace) -> QuantizeJobResult:
         row = METHODS[self.method]
         check_io(row, self.io)
-        calibration = load_arrays(work, self.calibration) if row.needs_data else {}
+        given = load_arrays(work, self.calibration) if row.needs_data else {}
+        calibration = narrowed(self.signature, given)
         if row.needs_data:
             check_calibration(self.signature, calibration)
         work.progress(Progress(f"quantize to {row.precision}"))

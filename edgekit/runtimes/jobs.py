@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.errors import ModelError
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session
 from edgekit.runtimes.registry import RUNTIMES
 from edgekit.runtimes.timing import Opening, TimingPlan, time_opening
+from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
 
 
@@ -25,6 +27,7 @@ class RunResult:
         batches: the batch sizes that were run.
         effective: what really ran.
         version: of the engine.
+        sizes: outputs for each further set of inputs; nothing for a set that the artifact's fixed sizes rule out.
     """
 
     signature: Signature
@@ -32,6 +35,7 @@ class RunResult:
     batches: tuple[int, ...]
     effective: Effective
     version: str
+    sizes: tuple[dict[str, Blob], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class RunJob(Job[RunResult]):
         inputs: one ``.npy`` per input name, samples first.
         batches: batch sizes to run the samples in; a rest smaller than a fixed batch is padded.
         options: how to open it.
+        sizes: further sets of inputs with other lengths of free dimensions, run in the last batch size of all.
     """
 
     runtime: str
@@ -53,6 +58,7 @@ class RunJob(Job[RunResult]):
     inputs: dict[str, Blob]
     batches: tuple[int, ...]
     options: OpenOptions
+    sizes: tuple[dict[str, Blob], ...] = ()
 
     def run(self, work: Workspace) -> RunResult:
         runtime: Runtime = RUNTIMES[self.runtime].load()()
@@ -64,7 +70,25 @@ class RunJob(Job[RunResult]):
             for batch in batches:
                 work.progress(Progress(f"run on {self.runtime} with batch {batch}"))
                 outputs.append(save_arrays(work, f"out{batch}", run_samples(session, inputs, batch)))
-            return RunResult(session.signature, tuple(outputs), batches, session.effective(), runtime.version())
+            sizes = tuple(self._at_other_size(work, session, index, batches[-1]) for index in range(len(self.sizes)))
+            effective = session.effective()
+            return RunResult(session.signature, tuple(outputs), batches, effective, runtime.version(), sizes)
+
+    def _at_other_size(self, work: Workspace, session: Session, index: int, batch: int) -> dict[str, Blob]:
+        inputs = load_arrays(work, self.sizes[index])
+        if not _has_room(session.signature, inputs):
+            return {}
+        work.progress(Progress(f"run on {self.runtime} at another size"))
+        try:
+            return save_arrays(work, f"size{index}", run_samples(session, inputs, batch))
+        except ModelError as err:
+            shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape[1:]))}" for name, array in inputs.items())
+            raise ModelError(
+                "another-size-fails",
+                f"the artifact declares free sizes, but cannot run at another one ({shapes}): {err.message}",
+                received=err.received,
+                hint="Choose another --route, or fix the size with --input.",
+            ) from err
 
 
 @dataclass(frozen=True)
@@ -102,7 +126,11 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
 
     Returns:
         One array per output name, ``(samples, ...)``.
+
+    Raises:
+        DataError: an input does not fit, see `Session.run` and `narrowed`.
     """
+    inputs = narrowed(session.signature, inputs)
     samples = min(len(array) for array in inputs.values())
     pieces: list[Arrays] = []
     for start in range(0, samples, batch):
@@ -112,6 +140,16 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
             piece = {name: np.concatenate([a, np.repeat(a[-1:], batch - count, axis=0)]) for name, a in piece.items()}
         pieces.append({name: array[:count] for name, array in session.run(piece).items()})
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _has_room(signature: Signature, inputs: Mapping[str, np.ndarray]) -> bool:
+    """Whether no fixed length besides the batch rules these inputs out."""
+    return all(
+        want is None or want == have
+        for spec in signature.inputs
+        if spec.name in inputs
+        for want, have in zip(spec.shape[1:], inputs[spec.name].shape[1:])
+    )
 
 
 def _first(array: np.ndarray, count: int) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 from edgekit.jobs.protocol import Progress, Workspace
 from edgekit.runtimes.base import OpenOptions, Runtime
 from edgekit.runtimes.environment import Environment, Snapshot, probe, snapshot
+from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
 
 #: Steady: the medians of the last two windows differ by at most this share.
@@ -128,6 +129,7 @@ def time_opening(
     session = runtime.open(path, options)
     load_ns = time.perf_counter_ns() - started
     with session:
+        inputs = narrowed(session.signature, inputs)
         started = time.perf_counter_ns()
         session.run(inputs)
         first_ns = time.perf_counter_ns() - started

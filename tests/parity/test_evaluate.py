@@ -1,7 +1,8 @@
-"""Labels against real outputs on disk, and engines that do not compute in what was asked for."""
+"""Labels against real outputs on disk, engines that do not compute as asked, signatures, and free sizes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,19 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError, UsageError
-from edgekit.parity.evaluate import Reference, _not_pinned, check_labels, task_accuracy
+from edgekit.exporter.graph import conversion_context
+from edgekit.jobs.executor import Executor
+from edgekit.parity.evaluate import (
+    Evaluation,
+    OtherSize,
+    Reference,
+    _not_pinned,
+    check_labels,
+    evaluate,
+    not_kept,
+    signature_faults,
+    task_accuracy,
+)
 from edgekit.runtimes import OpenOptions
 from edgekit.types import Effective, Reading, Signature, TensorSpec
 
@@ -91,3 +104,133 @@ def test_an_engine_that_does_not_compute_as_asked_is_a_doubt(
 ) -> None:
     effective = Effective(Reading(ran, how), Reading("GPU", "engine"))
     assert _not_pinned(precision, OpenOptions(precision=asked), effective) == doubts
+
+
+def specs(*described: str) -> tuple[TensorSpec, ...]:
+    """Such as ``image=?x8x8x3:float32``."""
+    found = []
+    for text in described:
+        (name, _, rest), (lengths, _, dtype) = text.partition("="), text.partition("=")[2].partition(":")
+        assert rest
+        shape = tuple(None if length == "?" else int(length) for length in lengths.split("x"))
+        found.append(TensorSpec(name, shape, dtype))
+    return tuple(found)
+
+
+IDS = Signature(specs("ids=?x?:int64", "image=?x?x8x3:float32"), specs("best=?:int64"))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "reported"),
+    [
+        (("ids=?x?:int64", "image=?x?x8x3:float32"), "best=?:int64", ()),
+        (("ids=?x?:int32", "image=?x?x8x3:float32"), "best=?:int64", ("input ids: int64 became int32",)),
+        (
+            ("ids=1x?:int32", "image=1x?x8x3:float32"),
+            "best=1:int32",
+            ("batch fixed to 1", "input ids: int64 became int32", "output best: int64 became int32"),
+        ),
+    ],
+)
+def test_a_fixed_batch_and_narrow_integers_are_reported(
+    inputs: tuple[str, ...], outputs: str, reported: tuple[str, ...]
+) -> None:
+    artifact = Signature(specs(*inputs), specs(outputs))
+    assert signature_faults(IDS, artifact) == ()
+    assert not_kept(IDS, artifact) == reported
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "fault"),
+    [
+        (
+            ("image=?x?x8x3:float32", "ids=?x?:int64"),
+            "best=?:int64",
+            "the inputs should be ids=.*but are image=",
+        ),
+        (("ids=?x?:int64", "picture=?x?x8x3:float32"), "best=?:int64", "the inputs should be .*but are .*picture="),
+        (("ids=?x?:int64", "image=?x?x8x3:float16"), "best=?:int64", "the inputs should be .*but are .*:float16"),
+        (("ids=?x?:int16", "image=?x?x8x3:float32"), "best=?:int64", "the inputs should be .*but are .*:int16"),
+        (("ids=?x?:int64", "image=?x?x8x3:float32"), "best=?x1:int64", "the outputs should be .*but are best=.x1"),
+        (("ids=?x?:int64",), "best=?:int64", "the inputs should be .*but are ids="),
+        (
+            ("ids=?x?:int64", "image=?x32x8x3:float32"),
+            "best=?:int64",
+            "input image: dimension 1 is free .*to 32",
+        ),
+    ],
+)
+def test_any_other_change_of_the_signature_is_a_fault(inputs: tuple[str, ...], outputs: str, fault: str) -> None:
+    (found,) = signature_faults(IDS, Signature(specs(*inputs), specs(outputs)))
+    assert re.match(fault, found)
+
+
+def mean_onnx(path: Path, divisor: float | None, element: int) -> Path:
+    """The mean of ``x`` over its free axis; a divisor is that of the size it was traced with."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
+    constants = [numpy_helper.from_array(np.array([1]), "axis")]
+    if divisor is None:
+        nodes.append(helper.make_node("ReduceMean", ["f", "axis"], ["y"], keepdims=0))
+    else:
+        nodes += [
+            helper.make_node("ReduceSum", ["f", "axis"], ["sum"], keepdims=0),
+            helper.make_node("Div", ["sum", "size"], ["y"]),
+        ]
+        constants.append(numpy_helper.from_array(np.array(divisor, np.float32), "size"))
+    graph = helper.make_graph(
+        nodes,
+        "mean",
+        [helper.make_tensor_value_info("x", element, ["batch", "size", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    checker.check_model(model)
+    save(model, path)
+    return path
+
+
+def judged(folder: Path, artifact: Path, *lengths: int, dtype: str = "float32", precision: str = "fp32") -> Evaluation:
+    """An artifact against the mean of samples of several lengths, the first of which the golden samples have."""
+    rng = np.random.default_rng(0)
+    signature = Signature(specs(f"x=?x?x3:{dtype}"), specs("y=?x3:float32"))
+    with Executor() as executor:
+        sets = []
+        for length in lengths:
+            x = rng.integers(-90, 90, (8, length, 3)).astype(dtype)
+            files = stored(folder / str(length), {"x": x, "y": x.astype(np.float32).mean(axis=1)})
+            sets.append(({"x": executor.add(files["x"], f"x{length}.npy")}, {"y": files["y"]}))
+        (inputs, outputs), *others = sets
+        sizes = tuple(OtherSize(given, wanted, {"y": 1e-6}, {"x": True}) for given, wanted in others)
+        known = Reference(signature, inputs, outputs, {"y": 1e-6}, {"x": True}, "generated", sizes=sizes)
+        options: dict[str, Any] = {"executor": executor, "context": conversion_context(None), "batches": (1, 3)}
+        return evaluate("onnx", precision, (executor.add(artifact),), known, **options)
+
+
+def test_a_free_size_that_was_run_at_two_lengths_is_verified(tmp_path: Path) -> None:
+    found = judged(tmp_path, mean_onnx(tmp_path / "mean.onnx", None, 1), 6, 9)
+    assert (found.parity.verdict, found.parity.reasons) == ("verified", ())
+    assert found.parity.evidence.shapes == ("x=1x6x3", "x=3x6x3", "x=3x9x3")
+
+
+def test_a_free_size_that_was_run_at_one_length_is_in_doubt(tmp_path: Path) -> None:
+    found = judged(tmp_path, mean_onnx(tmp_path / "mean.onnx", None, 1), 6)
+    assert found.parity.verdict == "weak"
+    assert found.parity.reasons == ("input x: free dimension 1 was run at one size only.",)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8-weights"])
+def test_a_size_that_was_baked_in_fails_at_the_other(tmp_path: Path, precision: str) -> None:
+    artifact = mean_onnx(tmp_path / "mean.onnx", 6.0, 1)
+    found = judged(tmp_path, artifact, 6, 60, precision=precision)
+    assert found.parity.verdict == "failed"
+    assert "at another size: output y: SQNR" in " ".join(found.parity.reasons)
+    assert found.outputs["y"].name.startswith("out1")
+
+
+def test_integers_are_fed_in_the_width_that_the_artifact_takes(tmp_path: Path) -> None:
+    found = judged(tmp_path, mean_onnx(tmp_path / "mean.onnx", None, 6), 6, 9, dtype="int64")
+    assert found.signature.inputs[0].dtype == "int32"
+    assert (found.parity.verdict, found.fixed) == ("verified", ("input x: int64 became int32",))
