@@ -159,7 +159,7 @@ HOPS = Registry[HopRow](
         _hop("saved_model>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("saved_model>tflite", "tensorflow", ("tensorflow",), 2, backend="tensorflow"),
         # Torch: a module is traced once for all targets.
-        _hop("torch.nn>torch.export", "torch", ("torch",), 3, backend="torch"),
+        _hop("torch.nn>torch.export", "torch", ("torch",), 3, "no branches that depend on data", backend="torch"),
         _hop(
             "torch.export>onnx",
             "torch,export-onnx",
@@ -167,13 +167,20 @@ HOPS = Registry[HopRow](
             4,
             backend="torch",
         ),
-        _hop("torch.export>openvino", "torch,export-openvino", ("torch", "openvino"), 5, backend="torch"),
+        _hop(
+            "torch.export>openvino",
+            "torch,export-openvino",
+            ("torch", "openvino"),
+            5,
+            "at most 32 steps of a recurrent layer",
+            backend="torch",
+        ),
         _hop(
             "torch.export>tflite",
             "torch,export-tflite-torch",
             ("torch", "litert_torch"),
             6,
-            "fixes the batch to 1, needs fixed sizes",
+            "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
             backend="torch",
             fixed_sizes=True,
         ),

@@ -186,7 +186,7 @@ def _check_options(kind: str, name: str, options: SourceOptions) -> None:
     given = {
         "--custom-objects": bool(options.custom_objects) and kind != "keras",
         "--submodel": options.submodel is not None and kind not in ("keras", "code"),
-        "--trust-code": options.trust_code and kind not in ("keras", "saved_model"),
+        "--trust-code": options.trust_code and kind not in ("keras", "saved_model", "torch.export"),
     }
     for option, useless in given.items():
         if useless:

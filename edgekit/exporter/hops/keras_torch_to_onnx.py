@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.exporter.hops._names import layer_scopes
 from edgekit.exporter.hops._normalization import fold_normalization
 from edgekit.exporter.hops._torch import positional, to_onnx, zeros
 from edgekit.exporter.sources.keras_ import load
@@ -32,4 +33,5 @@ def convert(request: HopRequest) -> Path:
     examples = zeros(request.signature, TRACED_BATCH)
     loaded = load(request.model, request.loading)
     fold_normalization(loaded)
+    layer_scopes(loaded)
     return to_onnx(positional(loaded), request, tuple(examples.values()), (free,))
