@@ -208,9 +208,23 @@ HOPS = Registry[HopRow](
         _hop("onnx>onnx", "export-onnx", ("onnx", "onnxruntime"), 0.5),
         _hop("openvino>openvino", "export-openvino", ("openvino",), 0.5),
         _hop("tflite>tflite", "tflite", ("ai_edge_litert",), 0.5),
-        _hop("tflite>openvino", "export-openvino", ("openvino",), 6),
-        _hop("onnx>stablehlo", "jax,export-onnx", ("jax", "onnx"), 6, "fixes the batch to 1", backend="jax"),
-        _hop("openvino>onnx", "export-openvino,export-onnx", ("openvino", "onnx", "onnxruntime"), 6),
+        _hop("tflite>openvino", "tflite,export-openvino", ("ai_edge_litert", "openvino"), 6, "keeps a fixed batch"),
+        _hop(
+            "onnx>stablehlo",
+            "jax,export-onnx",
+            ("jax", "onnx"),
+            6,
+            "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
+            backend="jax",
+            fixed_sizes=True,
+        ),
+        _hop(
+            "openvino>onnx",
+            "export-openvino,export-onnx",
+            ("openvino", "onnx", "onnxruntime"),
+            6,
+            "no control flow and no non-maximum suppression",
+        ),
     ),
 )
 
