@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.exporter.attempts import BATCHES, reason_of
+from edgekit.exporter.attempts import BATCHES
+from edgekit.exporter.reasons import explain
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
 from edgekit.parity.evaluate import Evaluation, Reference, check_labels, evaluate, task_accuracy
 from edgekit.progress import SILENT, Reporter
@@ -115,7 +116,7 @@ def check_one(
             )
         except EdgekitError as error:
             row = _row(selected, device, None)
-            return replace(row, verdict="error", reasons=(reason_of(error),), culprit="runtime")
+            return replace(row, verdict="error", reasons=(explain(error),), culprit="runtime")
         row = row_of(selected, device, evaluation)
         judged = task_accuracy(reference, evaluation.outputs, max_drop)
         if judged is not None:

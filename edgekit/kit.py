@@ -19,16 +19,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 import edgekit
 from edgekit.errors import InternalError, ModelError, UsageError
 from edgekit.files import check_writable, copy_file, sync_folder, write_text, writing
+from edgekit.golden import Golden, Pair, golden_pairs
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
 from edgekit.results import Result, SourceSummary
-from edgekit.samples import save_npz
-from edgekit.types import Artifact, Blob, Origin
+from edgekit.types import Artifact, Blob
 
 R = TypeVar("R", bound=Result)
 
@@ -38,44 +36,6 @@ LOCK = ".lock"
 
 #: Where kits go that are not named with ``-o``.
 OUTPUT_ROOT = Path("edgekit-out")
-
-
-#: Inputs and outputs by name, samples first.
-Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenSize:
-    """A few more samples with other lengths of the free dimensions.
-
-    Attributes:
-        noise_floor, reacts: as in `Golden`.
-    """
-
-    noise_floor: dict[str, float]
-    reacts: dict[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """Golden samples: inputs and the source's own outputs.
-
-    Attributes:
-        file: ``.npz`` with ``inputs/NAME`` and ``outputs/NAME``, samples first; those of other sizes under
-            ``sizes/NUMBER/``.
-        inputs: whether the inputs are the user's or generated.
-        samples: how many.
-        noise_floor: per output, how far the source moves when its inputs move by one ulp.
-        reacts: per input, whether any output depends on it.
-        sizes: the same for samples of other sizes.
-    """
-
-    file: Blob
-    inputs: Origin
-    samples: int
-    noise_floor: dict[str, float]
-    reacts: dict[str, bool]
-    sizes: tuple[GoldenSize, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,24 +159,12 @@ class Kit:
                     hint=f"Make it again: edgekit export {self.manifest.source.path} --target {artifact.target}",
                 )
 
-    def golden(self) -> Pair:
-        """Golden inputs and outputs by name.
+    def golden(self) -> tuple[Pair, ...]:
+        """Golden inputs and outputs by name, and after them those of other sizes.
 
         Raises:
             UsageError: the kit has none.
         """
-        return _pair_in("", self._golden_arrays())
-
-    def golden_sizes(self) -> tuple[Pair, ...]:
-        """The same for samples of other sizes.
-
-        Raises:
-            UsageError: the kit has no golden samples at all.
-        """
-        arrays, golden = self._golden_arrays(), self.manifest.golden
-        return tuple(_pair_in(f"sizes/{index}/", arrays) for index, _ in enumerate(golden.sizes if golden else ()))
-
-    def _golden_arrays(self) -> dict[str, np.ndarray]:
         golden = self.manifest.golden
         path = None if golden is None else self.folder / golden.file.name
         if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
@@ -226,8 +174,7 @@ class Kit:
                 received=str(self.folder),
                 hint="Export the model again.",
             )
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return golden_pairs(path, len(golden.sizes))
 
     def commit(
         self,
@@ -351,24 +298,6 @@ def default_folder(stem: str) -> Path:
     return OUTPUT_ROOT / stem
 
 
-def golden_file(
-    folder: Path, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray], sizes: Sequence[Pair] = ()
-) -> Path:
-    """Write golden samples, and some of other sizes, in the form a kit keeps."""
-    path = folder / "golden.npz"
-    sets = {"": (inputs, outputs), **{f"sizes/{index}/": pair for index, pair in enumerate(sizes)}}
-    save_npz(
-        path,
-        [
-            (f"{prefix}{kind}/{name}", array)
-            for prefix, pair in sets.items()
-            for kind, arrays in zip(("inputs", "outputs"), pair, strict=True)
-            for name, array in arrays.items()
-        ],
-    )
-    return path
-
-
 def digest_of(files: Sequence[Blob]) -> str:
     """One digest over all files of an artifact."""
     return sha256("".join(f"{blob.name}:{blob.sha256}\n" for blob in files).encode()).hexdigest()
@@ -392,14 +321,6 @@ def _absolute_path(name: str) -> str:
 def _holds(folder: Path, files: Sequence[Blob]) -> bool:
     """Whether a folder has exactly these contents."""
     return all((folder / blob.name).is_file() and blob_of(folder / blob.name) == blob for blob in files)
-
-
-def _pair_in(prefix: str, arrays: dict[str, np.ndarray]) -> Pair:
-    return _under(f"{prefix}inputs/", arrays), _under(f"{prefix}outputs/", arrays)
-
-
-def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _json_object(path: Path) -> dict[str, Any] | None:

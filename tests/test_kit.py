@@ -12,8 +12,9 @@ import pytest
 
 from edgekit.errors import ModelError, UsageError
 from edgekit.files import check_writable, writing
+from edgekit.golden import Golden, golden_file
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, Kit, digest_of, golden_file
+from edgekit.kit import Kit, digest_of
 from edgekit.results import CheckResult, SourceSummary
 from edgekit.types import Artifact, Evidence, Signature, TensorSpec
 from tests.cli.command import snapshot
@@ -59,7 +60,7 @@ def test_what_was_committed_is_there_for_the_next_command(kit: Kit) -> None:
     assert again.manifest == kit.manifest
     (held,) = again.artifacts
     again.verify(held)
-    inputs, outputs = again.golden()
+    ((inputs, outputs),) = again.golden()
     assert inputs["x"].shape == (4, 2)
     assert np.array_equal(outputs["y"], inputs["x"][:, :1])
 
@@ -122,7 +123,7 @@ def test_new_golden_samples_never_overwrite_the_old_ones(kit: Kit, tmp_path: Pat
     new = golden(tmp_path / "g2", 2)
     kit.commit(golden=new)
     assert [path.name for path in kit.folder.glob("golden*")] == [f"golden-{new[0].file.sha256[:8]}.npz"]
-    assert np.array_equal(Kit.open(kit.folder).golden()[0]["x"], np.load(new[1])["inputs/x"])
+    assert np.array_equal(Kit.open(kit.folder).golden()[0][0]["x"], np.load(new[1])["inputs/x"])
 
 
 def test_half_a_golden_file_of_a_killed_command_is_not_taken_for_a_whole_one(kit: Kit, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edgekit.exporter.compatibility import Compatibility, CompatibilityJob, Limi
 from edgekit.exporter.compatibility_needs import OldRuntime
 from edgekit.exporter.graph import HopRow, Route, conversion_context
 from edgekit.exporter.jobs import ConvertJob
+from edgekit.exporter.reasons import explain
 from edgekit.exporter.reference import LoadedSource
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Progress
@@ -146,7 +147,7 @@ def _attempt(
         files = converter.convert(route, reference, update)
         held = converter.lowered(target, files, update)
     except errors.EdgekitError as error:
-        return None, OUTCOMES.get(type(error), "failed"), reason_of(error)
+        return None, OUTCOMES.get(type(error), "failed"), explain(error)
     if held.reasons and converter.limits(target).named:
         return None, "unrunnable", " ".join(held.reasons)
     files = held.files
@@ -162,7 +163,7 @@ def _attempt(
             batches=BATCHES if reference.signature.batch is None else (reference.signature.batch,),
         )
     except errors.EdgekitError as error:
-        return None, OUTCOMES.get(type(error), "unrunnable"), reason_of(error)
+        return None, OUTCOMES.get(type(error), "unrunnable"), explain(error)
     if evaluation.parity.verdict == "failed":
         return None, "rejected", " ".join(evaluation.parity.reasons)
     paths = tuple(converter.executor.path(blob) for blob in files)
@@ -204,11 +205,6 @@ def _describe(target: str, route: Route, held: Compatibility, evaluation: Evalua
         versions=versions_of(module for hop in route.hops for module in hop.needs),
         settings={"loads in": ", ".join(held.oldest)} if held.oldest else {},
     )
-
-
-def reason_of(error: errors.EdgekitError) -> str:
-    """An error in one line, with what mends it where the user can."""
-    return f"{error} {error.hint}" if isinstance(error, errors.UsageError) else str(error)
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:

@@ -233,6 +233,7 @@ def export_into(
         kit=str(kit.folder),
         source=source.summary(),
         artifacts=rows,
+        warnings=source.description.notes,
     )
 
 

@@ -25,9 +25,10 @@ from edgekit.exporter.source import (
     parse_inputs,
     source_files,
 )
+from edgekit.golden import Golden, GoldenSize, golden_file
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Golden, GoldenSize, Kit, golden_file
+from edgekit.kit import Kit
 from edgekit.parity.evaluate import OtherSize, Reference, check_labels
 from edgekit.results import SourceSummary
 from edgekit.samples import Samples, save_arrays
@@ -224,7 +225,7 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
         UsageError: the kit has none.
     """
     golden = kit.manifest.golden
-    inputs, outputs = kit.golden()
+    (inputs, outputs), *others = kit.golden()
     assert golden is not None
     folder = bench.scratch("golden")
     return Reference(
@@ -241,7 +242,7 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
                 noise_floor=size.noise_floor,
                 reacts=size.reacts,
             )
-            for index, (size, arrays) in enumerate(zip(golden.sizes, kit.golden_sizes(), strict=True))
+            for index, (size, arrays) in enumerate(zip(golden.sizes, others, strict=True))
         ),
     )
 

@@ -273,9 +273,8 @@ def _inputs(
             hint="Give --data samples.npz.",
         )
     kits = {one.kit.folder: one.kit for one in chosen if one.kit is not None}
-    golden = {
-        folder: work.blobs(save_arrays(work.scratch("golden"), "in", kit.golden()[0])) for folder, kit in kits.items()
-    }
+    samples = {folder: save_arrays(work.scratch("golden"), "in", kit.golden()[0][0]) for folder, kit in kits.items()}
+    golden = {folder: work.blobs(files) for folder, files in samples.items()}
     real = all(kit.manifest.golden is not None and kit.manifest.golden.inputs == "real" for kit in kits.values())
     return [golden[one.kit.folder] for one in chosen if one.kit is not None], "real" if real else "generated"
 

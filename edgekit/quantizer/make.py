@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.errors import EdgekitError, JobError
-from edgekit.exporter.attempts import BATCHES, OUTCOMES, reason_of, versions_of
+from edgekit.exporter.attempts import BATCHES, OUTCOMES, versions_of
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.reasons import explain
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 from edgekit.kit import Kit, digest_of
@@ -100,8 +101,8 @@ def make(
     def nothing(error: EdgekitError, default: str) -> Made:
         outcome = OUTCOMES.get(type(error), default)
         verdict: Verdict = "failed" if default == "unrunnable" else "error"
-        tried = attempt(outcome, reason_of(error))
-        return Made(method.format, method.precision, None, (), verdict, (reason_of(error),), None, None, tried)
+        tried = attempt(outcome, explain(error))
+        return Made(method.format, method.precision, None, (), verdict, (explain(error),), None, None, tried)
 
     parents = tuple(bench.executor.add(path) for path in parent.files)
     needed = dict(calibration) if method.needs_data else {}

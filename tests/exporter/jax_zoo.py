@@ -74,7 +74,7 @@ def flax() -> Any:
 
         def __call__(self, image: Any) -> Any:
             x = nnx.relu(self.norm(self.conv(image)))
-            x = nnx.max_pool(x, (2, 2), (2, 2))  # type: ignore[no-untyped-call]  # Flax has no types for it
+            x = nnx.max_pool(x, (2, 2), (2, 2))
             return self.dense(self.drop(x.mean((1, 2))))
 
     return Network(nnx.Rngs(0))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 from edgekit.errors import EdgekitError, ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import conversion_context
+from edgekit.exporter.jobs import ConvertJob
 from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import ObserveJob
 from edgekit.jobs.executor import Executor
@@ -41,6 +42,18 @@ keras.Model(x, {"x": layers.Dense(4)(x)}).save("same-name.keras")
 keras.Sequential([keras.Input((6,)), layers.Embedding(11, 3), layers.Flatten(), layers.Dense(2)]).save("ids.keras")
 keras.Sequential([keras.Input((4,)), layers.Dense(2, kernel_initializer="zeros")]).save("constant.keras")
 keras.Sequential([keras.Input((4,)), layers.Dense(500), layers.Dropout(0.5), layers.Dense(3)]).save("wide.keras")
+steps = keras.Input((6, 3), name="steps")
+_, *state = layers.LSTM(5, return_state=True)(steps)
+keras.Model(steps, layers.LSTM(4)(steps, initial_state=None) + layers.LSTM(5)(steps, initial_state=state)[:, :4]).save(
+    "states.keras"
+)
+keras.config.set_dtype_policy("mixed_float16")
+image = keras.Input((6, 6, 2), name="image")
+y = layers.BatchNormalization()(layers.Conv2D(4, 3)(image))
+keras.Model(image, layers.Dense(3, name="score")(layers.Flatten()(y))).save("half.keras")
+keras.config.set_dtype_policy("float32")
+z = keras.Input((4,), dtype="float64", name="z")
+keras.Model(z, layers.Dense(3, dtype="float64", name="score")(z)).save("double.keras")
 """
 
 
@@ -126,10 +139,47 @@ def test_a_lambda_is_refused_and_named(executor: Executor, folder: Path) -> None
     assert (error.code, error.received) == ("lambda-layer", "layer double")
 
 
+def test_a_trusted_lambda_runs(executor: Executor, folder: Path) -> None:
+    source = SourceSpec("keras", (executor.add(folder / "lambda.keras"),), Loading(trust_code=True))
+    found = executor.run(ObserveJob(source, {}, 4), conversion_context("jax"))
+    (given,), (doubled,) = (
+        [np.load(executor.path(blob)) for blob in arrays.values()] for arrays in (found.inputs, found.outputs)
+    )
+    np.testing.assert_allclose(doubled, 2 * given, rtol=1e-6)
+
+
 def test_a_class_of_the_users_own_is_named(executor: Executor, folder: Path) -> None:
     error = _refusal(executor, folder / "custom.keras")
     assert error.code == "custom-layer"
     assert "Twice" in error.message
+    assert "--custom-objects" in error.hint
+
+
+@pytest.mark.parametrize("model", ["half", "double"])
+@pytest.mark.parametrize("backend", ["jax", "torch", "openvino"])
+def test_other_precisions_are_taken_as_float32(executor: Executor, folder: Path, model: str, backend: str) -> None:
+    source = named(executor.add(folder / f"{model}.keras"))
+    found = executor.run(DescribeJob(source), conversion_context(backend))
+    assert {spec.dtype for spec in (*found.signature.inputs, *found.signature.outputs)} == {"float32"}
+    assert found.weight_dtypes == ("float32",)
+    policy = {"half": "mixed_float16", "double": "float64"}[model]
+    assert found.notes == (f"The source computes in {policy}; it is exported and compared in float32.",)
+
+
+def test_half_precision_computes_with_the_accuracy_of_float32(executor: Executor, folder: Path) -> None:
+    source = named(executor.add(folder / "half.keras"))
+    first = executor.run(ObserveJob(source, {}, 8), conversion_context("jax"))
+    other = executor.run(ObserveJob(source, first.inputs), conversion_context("torch"))
+    left, right = (np.load(executor.path(found.outputs["score"])) for found in (first, other))
+    assert np.abs(left - right).max() < 1e-5 * left.std()  # float16 has three digits
+
+
+def test_initial_states_of_a_recurrent_layer_do_not_stop_it_from_being_written_out(
+    executor: Executor, folder: Path
+) -> None:
+    found = executor.run(DescribeJob(named(executor.add(folder / "states.keras"))), conversion_context("jax"))
+    job = ConvertJob("keras@jax>stablehlo", (executor.add(folder / "states.keras"),), found.signature)
+    assert executor.run(job, conversion_context("jax")).files
 
 
 def test_files_that_are_no_model_are_told_apart(executor: Executor, folder: Path, tmp_path: Path) -> None:
@@ -143,6 +193,91 @@ def test_files_that_are_no_model_are_told_apart(executor: Executor, folder: Path
     assert "zip archive" in _refusal(executor, tmp_path / "text.keras").message
     assert "HDF5" in _refusal(executor, tmp_path / "old.keras").message
     assert "config.json" in _refusal(executor, tmp_path / "other.keras").message
+
+
+def _rewritten(source: Path, target: Path, change: Callable[[str], str], extra: dict[str, str] | None = None) -> Path:
+    """A copy of a ``.keras`` file with another configuration, and more members."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, change(old.read(name).decode()) if name == "config.json" else old.read(name))
+        for name, content in (extra or {}).items():
+            new.writestr(name, content)
+    return target
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+def test_a_file_cut_anywhere_is_refused(executor: Executor, folder: Path, tmp_path: Path, share: float) -> None:
+    whole = (folder / "cnn.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(whole[: int(len(whole) * share)])
+    assert _refusal(executor, tmp_path / "cut.keras").code in ("not-a-keras-file", "damaged-keras-file")
+
+
+def test_one_wrong_byte_in_the_weights_is_refused(executor: Executor, folder: Path, tmp_path: Path) -> None:
+    whole = bytearray((folder / "cnn.keras").read_bytes())
+    whole[len(whole) // 2] ^= 0xFF
+    (tmp_path / "flipped.keras").write_bytes(whole)
+    error = _refusal(executor, tmp_path / "flipped.keras")
+    assert (error.code, "checksum" in error.message) == ("damaged-keras-file", True)
+
+
+@pytest.mark.parametrize("member", ["../escaped.txt", "/tmp/escaped.txt", "assets/../../escaped.txt", "C:\\escaped"])
+def test_an_archive_that_reaches_outside_itself_is_refused(
+    executor: Executor, folder: Path, tmp_path: Path, member: str
+) -> None:
+    path = _rewritten(folder / "cnn.keras", tmp_path / "zip.keras", lambda text: text, {member: "escaped"})
+    assert _refusal(executor, path).code == "unsafe-archive"
+    assert not (tmp_path.parent / "escaped.txt").exists()
+
+
+def test_a_file_cannot_have_a_module_imported(
+    executor: Executor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the module can be imported in that process: it would leave a file behind."""
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\nclass Dense: ...\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    path = _rewritten(
+        folder / "listed.keras",
+        tmp_path / "module.keras",
+        lambda text: text.replace(
+            '"module": "keras.layers", "class_name": "Dense"', '"module": "planted", "class_name": "Dense"'
+        ),
+    )
+    with Executor() as fresh:
+        error = _refusal(fresh, path)
+    assert error.code == "custom-layer"
+    assert "planted" in error.message
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_loss_of_the_users_own_is_not_needed(executor: Executor, folder: Path, tmp_path: Path) -> None:
+    loss = '{"loss": {"module": "train", "class_name": "Focal", "config": {}, "registered_name": "Focal"}}'
+    path = _rewritten(
+        folder / "listed.keras", tmp_path / "lost.keras", lambda text: f'{text[:-1]}, "compile_config": {loss}}}'
+    )
+    assert len(_describe(executor, path).signature.outputs) == 2
+
+
+@pytest.mark.parametrize(
+    ("class_name", "code"),
+    [
+        ("TorchModuleWrapper", "code-in-model"),
+        ("TFSMLayer", "code-in-model"),
+        ("StringLookup", "string-input"),
+        ("TextVectorization", "string-input"),
+        ("NoSuchLayer", "unloadable-model"),
+    ],
+)
+def test_layers_that_cannot_be_loaded_are_named(
+    executor: Executor, folder: Path, tmp_path: Path, class_name: str, code: str
+) -> None:
+    path = _rewritten(
+        folder / "listed.keras",
+        tmp_path / "other.keras",
+        lambda text: text.replace('"class_name": "Dense"', f'"class_name": "{class_name}"'),
+    )
+    error = _refusal(executor, path)
+    assert error.code == code
+    assert class_name in str(error) or error.received == "layer y"
 
 
 def test_damaged_weights_are_refused(executor: Executor, folder: Path, tmp_path: Path) -> None:

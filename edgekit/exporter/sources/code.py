@@ -66,7 +66,7 @@ def call_factory(loading: Loading) -> Any:
             received=loading.factory.name,
             hint=f"It has: {', '.join(names[:12]) or 'no functions'}.",
         )
-    _reset_names()
+    _prepare_keras()
     with _called_from(), _users_code(loading.factory):
         return factory()
 
@@ -187,11 +187,14 @@ def _place(err: Exception) -> str:
     return line
 
 
-def _reset_names() -> None:
-    """Layers made now get the same names as in a fresh process."""
+def _prepare_keras() -> None:
+    """Layers made now compute in float32, and get the same names as in a fresh process."""
     if "keras" in sys.modules:
         import keras
 
+        from edgekit.exporter.sources.keras_precision import compute_in_float32
+
+        compute_in_float32()
         keras.utils.clear_session(free_memory=False)
 
 

@@ -15,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.errors import UsageError
+from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.loading import Loaded, Loading
 from edgekit.exporter.sources._flops import flops_of_jax, flops_of_torch, one_sample
-from edgekit.exporter.sources.code import call_factory, example_inputs, import_code
-from edgekit.exporter.sources.keras_archive import read, refuse_code, unloadable
+from edgekit.exporter.sources.code import call_factory, example_inputs
+from edgekit.exporter.sources.keras_archive import read, refuse_code, refuse_foreign, refuse_strings
+from edgekit.exporter.sources.keras_custom import custom_objects, registered, unloadable
+from edgekit.exporter.sources.keras_precision import compute_in_float32, inputs_in_float32, policies
 from edgekit.exporter.sources.keras_session import KerasSession
-from edgekit.exporter.sources.keras_signature import pinned, signature_of, with_inputs
+from edgekit.exporter.sources.keras_signature import pinned, signature_of, submodels, with_inputs
 from edgekit.types import Signature
 
 
@@ -45,6 +47,14 @@ class KerasModel(Loaded):
     @property
     def parameters(self) -> int:
         return int(self.model.count_params())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        found = policies(self.layers)
+        precision = [f"The source computes in {', '.join(found)}; it is exported and compared in float32."]
+        stateful = [layer.name for layer in self.layers if getattr(layer, "stateful", False)]
+        state = [f"Layer {', '.join(stateful)} is stateful; the artifact starts each inference from the saved state."]
+        return (*(precision if found else ()), *(state if stateful else ()))
 
     @property
     def layers(self) -> tuple[Any, ...]:
@@ -131,7 +141,8 @@ class KerasModel(Loaded):
         loops = []
         for layer in self.layers:
             if isinstance(layer, keras.layers.RNN):
-                steps = layer.get_build_config()["input_shape"][1]  # (batch, steps, features)
+                shapes = list((layer._build_shapes_dict or {}).values())  # of the sequence, then of initial states
+                steps = shapes[0][1] if shapes else None  # (batch, steps, features)
                 layer.unroll = steps is not None and steps <= most_steps
                 if not layer.unroll:
                     loops.append(str(layer.name))
@@ -152,6 +163,7 @@ def load(path: Path | None, loading: Loading) -> KerasModel:
             signature.
         UsageError: there is no such submodel, or a pin does not fit.
     """
+    compute_in_float32()
     if loading.factory is not None:
         return from_object(call_factory(loading), path, loading)
     assert path is not None
@@ -174,6 +186,7 @@ def from_object(made: Any, path: Path | None, loading: Loading) -> KerasModel:
 
 def _finished(model: Any, framework: str, loading: Loading, *, drawn: bool) -> KerasModel:
     model = with_inputs(_submodel(model, loading.submodel), example_inputs(loading), loading.pins)
+    inputs_in_float32(model)
     loaded = KerasModel(model, signature_of(model), framework, drawn)
     return replace(loaded, signature=pinned(loaded, loading.pins))
 
@@ -184,36 +197,45 @@ def _from_file(path: Path, loading: Loading) -> tuple[Any, str]:
     config, metadata = read(path)
     if not loading.trust_code:
         refuse_code(config)
-    known: dict[str, Any] = {}
-    for code in loading.custom_objects:
-        module = import_code(code)
-        known |= {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    if not loading.submodel:  # another part of the model may do without
+        refuse_strings(config)
+    known = custom_objects(loading.custom_objects, config)
+    refuse_foreign(config, {*known, *registered()})
+    if loading.trust_code:
+        _give_names(known)
     try:
         with _no_random_weights(), keras.saving.custom_object_scope(known):
             model = keras.saving.load_model(path, compile=False, safe_mode=not loading.trust_code)
+    except EdgekitError:
+        raise
     except Exception as err:  # Keras raises whatever its layers raise
-        raise unloadable(config, err) from err
+        raise unloadable(err) from err
     return model, f"keras {metadata.get('keras_version', 'of unknown version')}"
 
 
 def _submodel(model: Any, name: str | None) -> Any:
     """The model of this name inside a model: an attribute or a layer, with dots for one inside that."""
-    import keras
-
     for part in name.split(".") if name else ():
-        inside = {layer.name: layer for layer in getattr(model, "layers", ())}
-        found = getattr(model, part, inside.get(part))
-        if not isinstance(found, keras.Model):
-            attributes = {key for key, value in vars(model).items() if isinstance(value, keras.Model)}
-            models = {key for key, value in inside.items() if isinstance(value, keras.Model)}
+        inside = submodels(model)
+        if part not in inside:
             raise UsageError(
                 "no-such-submodel",
                 f"the model holds no model {part!r}.",
                 received=f"--submodel {name}",
-                hint=f"It holds: {', '.join(sorted(attributes | models)) or 'no other models'}.",
+                hint=f"It holds: {', '.join(inside) or 'no other models'}.",
             )
-        model = found
+        model = inside[part]
     return model
+
+
+def _give_names(known: Mapping[str, Any]) -> None:
+    """Let the code of Lambda layers find the names that such code refers to; its own globals are not in the file."""
+    import keras
+    from keras.src.utils import python_utils
+
+    usual = {"keras": keras, "ops": keras.ops, "layers": keras.layers, "np": np, "numpy": np}
+    for name, value in {**usual, **known}.items():
+        vars(python_utils).setdefault(name, value)
 
 
 @contextmanager

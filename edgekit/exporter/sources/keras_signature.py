@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgekit.errors import ModelError, UsageError
+from edgekit.exporter.sources.keras_precision import OTHERS
 from edgekit.types import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from edgekit.exporter.sources.keras_ import KerasModel
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+#: What Keras puts around the error of a layer.
+_PREFACE = re.compile(
+    r"Exception encountered when calling |Arguments received by |<class .* could not be deserialized|config=\{"
+    r"|Could not automatically infer "
+)
 
 Shape = tuple[int | None, ...]
 
@@ -22,7 +32,8 @@ def with_inputs(model: Any, examples: Mapping[str, Any] | Sequence[Any] | None, 
     """The model itself where it knows its inputs; else, for a subclassed one, a functional model around it.
 
     Its inputs come from the examples beside the factory, from the user's ``--input``, or from what the file says it
-    was built with.
+    was built with. They go to the arguments of ``call`` of the same names, or into the one argument it takes: as they
+    are, as a dictionary or as a list, whichever it accepts.
 
     Args:
         model: a ``keras.Model``.
@@ -36,63 +47,105 @@ def with_inputs(model: Any, examples: Mapping[str, Any] | Sequence[Any] | None, 
 
     if getattr(model, "inputs", None):
         return model
-    described = _described(model, examples, pins)
-    if described is None:
+    arguments = _arguments(model)
+    specs = _described(model, arguments, examples, pins)
+    if not specs:
+        wanted = " ".join(f"--input {name}=?x28x28x1" for name in arguments)
+        inside = f", or a model inside it: --submodel {' or '.join(submodels(model))}" if submodels(model) else ""
         raise ModelError(
             "model-without-signature",
-            "the model does not say what its inputs are.",
+            f"the model does not say what its inputs are; its call takes {', '.join(arguments)}.",
             received=f"{type(model).__name__} {model.name}",
-            hint="Give --input NAME=?x28x28x1, or begin the model with keras.Input(shape, name=...).",
+            hint=f"Give the sizes, for example {wanted}{inside}, or begin the model with keras.Input(shape, name=...).",
         )
-    try:
-        return keras.Model(described, model(described), name=model.name)
-    except Exception as err:  # the user's call() raises whatever it likes
-        raise ModelError(
-            "uncallable-model",
-            f"the model cannot be called on its inputs: {(str(err).strip().splitlines() or [type(err).__name__])[0]}",
-            received=", ".join(str(_spec(tensor.name, tensor)) for tensor in keras.tree.flatten(described)),
-            hint="Give the shapes with --input NAME=?x28x28x1.",
-        ) from err
+    made = {spec.name: keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name=spec.name) for spec in specs}
+    refusals: list[Exception] = []
+    for call in _ways(model, made, arguments):
+        try:
+            return keras.Model(list(made.values()), call(), name=model.name)
+        except Exception as err:  # noqa: BLE001 -- the user's call() raises whatever it likes; the first is told
+            refusals.append(err)
+    raise ModelError(
+        "uncallable-model",
+        f"the model cannot be called on its inputs: {first_line(refusals[0])}",
+        received=", ".join(map(str, specs)),
+        hint=f"Give every argument that its call takes ({', '.join(arguments)}): --input NAME=?x28x28x1.",
+    ) from refusals[0]
 
 
-def _described(model: Any, examples: Any, pins: Mapping[str, TensorSpec]) -> Any:
-    """Symbolic inputs in the structure that the model's call takes; None where nothing describes them."""
+def submodels(model: Any) -> dict[str, Any]:
+    """Models inside a model, by the names of their attributes and their own."""
     import keras
 
-    first = next(iter(inspect.signature(model.call).parameters))
-    if examples is not None:
-        if not isinstance(examples, Mapping) and len(examples) == 1:
-            examples = {first: examples[0]}
-        named = examples if isinstance(examples, Mapping) else dict(enumerate(examples))
-        arrays = {str(name): np.asarray(array) for name, array in named.items()}
-        specs = [TensorSpec(name, (None, *array.shape[1:]), array.dtype.name) for name, array in arrays.items()]
-    elif pins:
-        specs = [replace(spec, dtype=spec.dtype or "float32") for spec in pins.values()]
-    else:
-        return _as_built(model, first)
-    made = {spec.name: keras.Input(batch_shape=spec.shape, dtype=spec.dtype, name=spec.name) for spec in specs}
-    if len(made) == 1 and first in made:
-        return made[first]
-    return list(made.values()) if isinstance(examples, (tuple, list)) else made
+    attributes = {**vars(model), **getattr(model, "_modules", {})}  # torch keeps modules apart
+    found = {layer.name: layer for layer in getattr(model, "layers", ())} | attributes
+    return {name: part for name, part in sorted(found.items()) if isinstance(part, keras.Model) and name[0] != "_"}
 
 
-def _as_built(model: Any, first: str) -> Any:
-    """From the shapes that Keras recorded when the model was built."""
+def first_line(err: Exception) -> str:
+    """What an error of Keras says first, without its own preface."""
+    lines = [_ANSI.sub("", line).strip() for line in str(err).splitlines()]
+    telling = [line for line in lines if line and not _PREFACE.match(line)]
+    return (telling or [type(err).__name__])[0].removeprefix("Exception encountered: ")[:300]
+
+
+def _arguments(model: Any) -> list[str]:
+    """Arguments of ``call`` that take tensors: those without a default, or the first one."""
+    parameters = [p for p in inspect.signature(model.call).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in ("training", "mask")]
+    return needed or [p.name for p in parameters[:1]] or ["inputs"]
+
+
+def _ways(model: Any, made: dict[str, Any], arguments: list[str]) -> list[Callable[[], Any]]:
+    """Ways to call a model on named tensors, the likeliest first."""
+    known = inspect.signature(model.call).parameters
+    ways: list[Callable[[], Any]] = []
+    if set(made) <= set(known):
+        ways.append(lambda: model(**made))
+    if len(made) == 1:
+        ways.append(lambda: model(*made.values()))
+    ways.append(lambda: model(dict(made)))
+    if len(made) > 1:
+        ways.append(lambda: model(list(made.values())))
+    if len(made) == len(arguments) > 1:
+        ways.append(lambda: model(*made.values()))
+    return ways
+
+
+def _described(model: Any, arguments: list[str], examples: Any, pins: Mapping[str, TensorSpec]) -> list[TensorSpec]:
+    """What goes in, by name; nothing where nothing describes it."""
+    if examples is None:
+        return [replace(spec, dtype=spec.dtype or "float32") for spec in pins.values()] or _as_built(model, arguments)
+    if not isinstance(examples, Mapping):
+        names = arguments if len(examples) == len(arguments) else [f"input_{index}" for index in range(len(examples))]
+        examples = dict(zip(names, examples, strict=True))
+    arrays = {str(name): np.asarray(array) for name, array in examples.items()}
+    specs = {name: TensorSpec(name, (None, *array.shape[1:]), array.dtype.name) for name, array in arrays.items()}
+    chosen = {
+        name: replace(spec, dtype=spec.dtype or specs[name].dtype) for name, spec in pins.items() if name in specs
+    }
+    return list({**specs, **chosen}.values())
+
+
+def _as_built(model: Any, arguments: list[str]) -> list[TensorSpec]:
+    """From the shapes that Keras recorded when the model was built; they say nothing of dtypes."""
     import keras
 
     shapes = getattr(model, "_build_shapes_dict", None)
-    if not shapes or len(shapes) != 1:
-        return None
-    (shape,) = shapes.values()
+    if not shapes or len(arguments) > 1:  # Keras records the first argument only
+        return []
+    shape = next(iter(shapes.values()))
     if isinstance(shape, Mapping):
-        return {
-            name: keras.Input(batch_shape=(None, *tuple(lengths)[1:]), name=name) for name, lengths in shape.items()
-        }
-    if shape and isinstance(shape[0], (tuple, list)):
-        return [
-            keras.Input(batch_shape=(None, *lengths[1:]), name=f"input_{index}") for index, lengths in enumerate(shape)
-        ]
-    return keras.Input(batch_shape=(None, *tuple(shape)[1:]), name=first)
+        named = {str(name): tuple(lengths) for name, lengths in shape.items()}
+    elif shape and isinstance(shape[0], (tuple, list)):
+        named = {f"input_{index}": tuple(lengths) for index, lengths in enumerate(shape)}
+    else:
+        named = {arguments[0]: tuple(shape)}
+    indices = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+    return [
+        TensorSpec(name, (None, *lengths[1:]), "int32" if indices and len(lengths) == 2 else "float32")
+        for name, lengths in named.items()
+    ]
 
 
 def signature_of(model: Any) -> Signature:
@@ -108,7 +161,18 @@ def signature_of(model: Any) -> Signature:
         names = [f"output_{index}" for index in range(len(model.outputs))]
     taken = {spec.name for spec in inputs}
     names = [f"{name}_output" if name in taken else name for name in names]  # names are unique in a graph
-    return Signature(inputs, tuple(_spec(name, tensor) for name, tensor in zip(names, model.outputs, strict=True)))
+    outputs = model.outputs
+    if any(keras.backend.standardize_dtype(tensor.dtype) in OTHERS for tensor in outputs):
+        # The graph was drawn before the precision changed, where a module made its model on import.
+        outputs = keras.tree.flatten(model.compute_output_spec(_structure(model), training=False))
+    return Signature(inputs, tuple(_spec(name, tensor) for name, tensor in zip(names, outputs, strict=True)))
+
+
+def _structure(model: Any) -> Any:
+    """Symbolic inputs in the structure in which the model takes them."""
+    import keras
+
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def pinned(loaded: KerasModel, pins: Mapping[str, TensorSpec]) -> Signature:
@@ -141,7 +205,7 @@ def pinned(loaded: KerasModel, pins: Mapping[str, TensorSpec]) -> Signature:
     except (ValueError, TypeError) as err:
         raise UsageError(
             "wrong-pin",
-            f"the model cannot take inputs of this size: {str(err).splitlines()[0]}",
+            f"the model cannot take inputs of this size: {first_line(err)}",
             received=", ".join(map(str, inputs)),
             hint="Choose another size with --input.",
         ) from err
