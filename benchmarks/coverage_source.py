@@ -132,7 +132,7 @@ def _keras(zoo: ZooModel, made: Any) -> tuple[list[Spec], Callable[[Arrays], Arr
     import keras
 
     if getattr(made, "inputs", None):
-        specs: list[Spec] = [(tensor.name, tuple(tensor.shape), str(tensor.dtype)) for tensor in made.inputs]
+        specs: list[Spec] = [(_layer(tensor), tuple(tensor.shape), str(tensor.dtype)) for tensor in made.inputs]
     else:
         specs = [(name, value.shape, str(value.dtype)) for name, value in example_inputs(zoo).items()]
     structure = getattr(made, "input", None) if getattr(made, "inputs", None) else None
@@ -143,6 +143,11 @@ def _keras(zoo: ZooModel, made: Any) -> tuple[list[Spec], Callable[[Arrays], Arr
         return _named(_detached(made(packed, training=False)), keras.ops.convert_to_numpy)
 
     return specs, call
+
+
+def _layer(tensor: Any) -> str:
+    """The name of an input's layer: the tensor has a placeholder's until the model was saved and loaded."""
+    return str(tensor._keras_history.operation.name)
 
 
 def _torch(made: Any) -> Callable[[Arrays], Arrays]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,25 +25,16 @@ def routes_view(result: Routes) -> RenderableType:
 
 def _graph(result: Routes) -> Iterator[RenderableType]:
     table = _table("Converters", "Cost", "Backend", "Needs", "Known limits")
-    reached = {hop.destination for hop in result.hops}
-    for start in dict.fromkeys(hop.source for hop in result.hops if hop.source not in reached):
+    for start in dict.fromkeys(hop.source for hop in result.hops):
+        following = [hop for hop in result.hops if hop.source == start]
         table.add_row(_plain(start))
-        for line, hop in _branches(result.hops, start, ""):
+        for hop in following:
+            line = f"{'└─' if hop is following[-1] else '├─'} {hop.destination}"
             table.add_row(_plain(line), f"{hop.cost:g}", hop.backend or "any", _needs(hop), _plain(hop.limits))
     yield table
+    yield _plain("A route goes on from what a converter makes: keras@jax, onnx, openvino.", "dim")
     yield _plain(_COST, "dim")
     yield from _commands({hop.name: hop.install for hop in result.hops})
-
-
-def _branches(
-    hops: Sequence[HopFacts], node: str, indent: str, seen: frozenset[str] = frozenset()
-) -> Iterator[tuple[str, HopFacts]]:
-    """A line for every hop that can follow, drawn as a tree; a circle is not walked twice."""
-    following = [hop for hop in hops if hop.source == node and hop.destination not in seen]
-    for hop in following:
-        last = hop is following[-1]
-        yield f"{indent}{'└─' if last else '├─'} {hop.destination}", hop
-        yield from _branches(hops, hop.destination, indent + ("   " if last else "│  "), seen | {node})
 
 
 def _model(result: Routes) -> Iterator[RenderableType]:

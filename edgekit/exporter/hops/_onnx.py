@@ -1,4 +1,4 @@
-"""The last steps of every hop that makes ONNX: fold, strip, check."""
+"""The last steps of every hop that makes ONNX: name, fold, strip, check."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.errors import ModelError
+from edgekit.exporter.hops._merge import all_nodes, merge_constants
+from edgekit.exporter.hops._names import name_nodes, name_rest
 
 if TYPE_CHECKING:
     import onnx
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 #: Operator set unless another is asked for, and the oldest: onnxruntime reads it since 1.14, and neither converter
 #: writes a valid model in an older one (onnx's version converter fails on most models too).
 OPSET = 18
+
+#: Weights up to this many bytes lie in the file itself: protobuf reads no message of 2 GiB or more.
+INSIDE_BYTES = 1_900_000_000
+
+#: Weights of fewer bytes stay in the file in any case: shapes and axes, which readers look at early.
+SMALL_BYTES = 1024
 
 
 def opset_of(request: HopRequest) -> int:
@@ -35,7 +43,9 @@ def opset_of(request: HopRequest) -> int:
 
 
 def save(model: onnx.ModelProto, request: HopRequest) -> Path:
-    """Write ``model.onnx``: constants and normalisation folded, nothing of this machine in it, checked.
+    """Write ``model.onnx``: simplified, named by layers, nothing of this machine in it, checked.
+
+    Weights of more than `INSIDE_BYTES` lie beside it in ``model.onnx.data``.
 
     Raises:
         ModelError: the converter wrote another operator set than it was asked for.
@@ -44,25 +54,56 @@ def save(model: onnx.ModelProto, request: HopRequest) -> Path:
     import onnx
 
     raw, final = request.folder / "raw.onnx", request.folder / "model.onnx"
+    name_nodes(model.graph)
     _strip(model.graph)
     for function in model.functions:
         _strip(function)
-    onnx.save(model, raw)
-    _fold(raw, final)
-    raw.unlink()
+    large = _write(model, raw)
+    _fold(raw, final, large=large)
     folded = onnx.load(final)
-    domains = {node.domain for node in folded.graph.node} | {""}
-    imports = [entry for entry in folded.opset_import if entry.domain in domains]  # onnxruntime lists all it knows
-    del folded.opset_import[:]
-    folded.opset_import.extend(imports)
-    _check_opset(imports, opset_of(request))
-    onnx.checker.check_model(folded, full_check=True)
-    onnx.save(folded, final)
+    for path in request.folder.glob("*.onnx*"):
+        path.unlink()
+    merge_constants(folded.graph)
+    name_rest(folded.graph)
+    _drop_unused_imports(folded)
+    _check_opset(folded.opset_import, opset_of(request))
+    _write(folded, final)
+    onnx.checker.check_model(final, full_check=True)  # by path: it reads weights that lie beside
     return final
 
 
+def _write(model: onnx.ModelProto, path: Path) -> bool:
+    """Write a model, and large weights into a file beside it; whether there is one."""
+    import onnx
+
+    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > INSIDE_BYTES
+    beside = f"{path.name}.data"
+    onnx.save(model, path, save_as_external_data=large, location=beside, size_threshold=SMALL_BYTES)
+    return large
+
+
+def _drop_unused_imports(model: onnx.ModelProto) -> None:
+    """Keep the operator sets that nodes come from: onnxruntime lists all that it knows."""
+    domains = {node.domain for node in all_nodes(model.graph)} | {""}
+    imports = [entry for entry in model.opset_import if entry.domain in domains]
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
+
+
 def name_outputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
-    """Give the outputs their names; an inner value that has one of them gets another."""
+    """Give the outputs their names; an inner value that has one of them gets another.
+
+    An output that is an input, a weight or another output becomes a copy of it.
+    """
+    import onnx
+
+    shared = {value.name for value in (*graph.input, *graph.initializer)}
+    for index, value in enumerate(graph.output):
+        if value.name in shared:
+            copy = f"edgekit_copy_{index}"
+            graph.node.append(onnx.helper.make_node("Identity", [value.name], [copy], name=f"copy_{index}"))
+            value.name = copy
+        shared.add(value.name)
     renamed = {value.name: name for value, name in zip(graph.output, names, strict=True)}
     renamed |= {name: f"{name}_inner" for name in names if name not in renamed}
     for value in (*graph.output, *graph.value_info, *graph.initializer):
@@ -104,7 +145,7 @@ def _strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
                     _strip(body)
 
 
-def _fold(source: Path, target: Path) -> None:
+def _fold(source: Path, target: Path, *, large: bool) -> None:
     """The basic level of onnxruntime's optimizer: standard operators in, standard operators out.
 
     It folds constants, merges scale and offset into convolutions and cancels transpositions.
@@ -115,4 +156,8 @@ def _fold(source: Path, target: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 3
+    if large:
+        prefix = "session.optimized_model_external_initializers"
+        options.add_session_config_entry(f"{prefix}_file_name", f"{target.name}.data")
+        options.add_session_config_entry(f"{prefix}_min_size_in_bytes", str(SMALL_BYTES))
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -17,6 +17,7 @@ def save(model: openvino.Model, signature: Signature, folder: Path) -> Path:
     from openvino._offline_transformations import apply_moc_transformations
 
     apply_moc_transformations(model, cf=True)  # what convert_model does, which also sends telemetry
+    _separate_results(model)
     for node in model.get_ops():
         for port in node.outputs():
             port.set_names(set())  # names inside would be joined to those of outputs when nodes are fused
@@ -28,3 +29,18 @@ def save(model: openvino.Model, signature: Signature, folder: Path) -> Path:
     path = folder / "model.xml"
     openvino.save_model(model, path, compress_to_fp16=False)
     return path
+
+
+def _separate_results(model: openvino.Model) -> None:
+    """Put an identity before each output that is an input, a constant or another output too: both have one name."""
+    from openvino import opset16
+
+    seen = set()
+    for result in model.get_results():
+        port = result.input(0).get_source_output()
+        node = port.get_node()
+        key = (node.get_name(), port.get_index())
+        if key in seen or node.get_type_name() in ("Parameter", "Constant"):
+            result.input(0).replace_source_output(opset16.identity(port).output(0))
+        seen.add(key)
+    model.validate_nodes_and_infer_types()  # else the result still has the tensor, and the name, of its old source

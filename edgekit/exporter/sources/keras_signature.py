@@ -152,7 +152,7 @@ def signature_of(model: Any) -> Signature:
     """Names of inputs and outputs, in the order in which Keras flattens them."""
     import keras
 
-    inputs = tuple(_spec(tensor.name, tensor) for tensor in model.inputs)
+    inputs = tuple(_spec(_input_name(tensor), tensor) for tensor in model.inputs)
     names = [str(name) for name in getattr(model, "output_names", [model.layers[-1].name])]
     structure = None if isinstance(model, keras.Sequential) else model.output
     if isinstance(structure, dict) and len(structure) == len(model.outputs):
@@ -173,6 +173,11 @@ def _structure(model: Any) -> Any:
     import keras
 
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def _input_name(tensor: Any) -> str:
+    """The name of the input layer, which a file keeps; the tensor's own may be a placeholder until it is loaded."""
+    return str(tensor._keras_history.operation.name)
 
 
 def pinned(loaded: KerasModel, pins: Mapping[str, TensorSpec]) -> Signature:

@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.loading import Loaded, Loading
 from edgekit.exporter.sources import torch_archive, torch_program
+from edgekit.exporter.sources._flops import flops_of_torch, one_sample
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.torch_probe import probe
 from edgekit.exporter.sources.torch_session import TorchSession
@@ -69,6 +70,15 @@ class TorchModel(Loaded):
 
     def weight_dtypes(self) -> set[str]:
         return {dtype_of(tensor) for tensor in self._weights().values()}
+
+    def flops(self) -> int | None:
+        import torch
+
+        shapes = one_sample(self.signature)
+        if shapes is None:
+            return None
+        kinds = [getattr(torch, spec.dtype) for spec in self.signature.inputs]
+        return flops_of_torch(self, [torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)])
 
     def open(self) -> TorchSession:
         return TorchSession(self)
