@@ -26,7 +26,7 @@ RUNTIMES = Registry(
     (
         RuntimeRow(
             "keras",
-            "edgekit.exporter.sources.keras_session:KerasRuntime",
+            "edgekit.exporter.sources.keras_runtime:KerasRuntime",
             "keras",
             ("keras",),
             ("keras",),

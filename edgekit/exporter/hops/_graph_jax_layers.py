@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgekit.exporter.hops._graph_jax import Operator
+from edgekit.exporter.hops._graph_jax_node import Node, Operator
 from edgekit.exporter.hops._graph_jax_resize import resize
-
-if TYPE_CHECKING:
-    from edgekit.exporter.hops._graph_jax import Node
 
 _SPACE = "DHW"
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgekit.exporter.hops._graph_jax import Operator
-
-if TYPE_CHECKING:
-    from edgekit.exporter.hops._graph_jax import Node
+from edgekit.exporter.hops._graph_jax_node import Node, Operator
 
 #: One function of `jax.numpy` each.
 _NUMPY = {

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edgekit.errors import ModelError
-from edgekit.exporter.hops._graph_jax import Operator
-
-if TYPE_CHECKING:
-    from edgekit.exporter.hops._graph_jax import Node
+from edgekit.exporter.hops._graph_jax_node import Node, Operator
 
 #: Most time steps: each is written out.
 MOST_STEPS = 128

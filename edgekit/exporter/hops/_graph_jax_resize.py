@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from edgekit.exporter.hops._graph_jax import Node
+    from edgekit.exporter.hops._graph_jax_node import Node
 
 
 def resize(node: Node, x: list[Any]) -> Any:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgekit.exporter.hops._graph_jax import Operator, run_body
-
-if TYPE_CHECKING:
-    from edgekit.exporter.hops._graph_jax import Node
+from edgekit.exporter.hops._graph_jax_node import Node, Operator
 
 #: Most values that are taken from an axis in order.
 MOST_LARGEST = 64
@@ -42,11 +39,6 @@ def _size(_node: Node, x: list[Any]) -> Any:
 def _range(node: Node, x: list[Any]) -> Any:
     start, stop, step = (node.fixed(value, "ends").item() for value in x)
     return np.arange(start, stop, step).astype(x[0].dtype)
-
-
-def _if(node: Node, x: list[Any]) -> Any:
-    condition = bool(node.fixed(x[0], "conditions").item())
-    return run_body(node, node.get("then_branch" if condition else "else_branch"))
 
 
 def _reshape(node: Node, x: list[Any]) -> Any:
@@ -323,7 +315,6 @@ OPERATORS: dict[str, Operator] = {
     "GatherElements": _gather_elements,
     "GatherND": _gather_nd,
     "Identity": _identity,
-    "If": _if,
     "NonZero": _non_zero,
     "OneHot": _one_hot,
     "Pad": _pad,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.exporter.hops._ir import Translate, dtype_of, lengths, rank_of, unsupported
+from edgekit.exporter.hops._ir_writer import Translate, dtype_of, lengths, rank_of, unsupported
 
 if TYPE_CHECKING:
-    from edgekit.exporter.hops._ir import Writer
+    from edgekit.exporter.hops._ir_writer import Writer
 
 _AUTO_PAD = {"same_upper": "SAME_UPPER", "same_lower": "SAME_LOWER", "valid": "VALID"}
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.exporter.hops._ir import Translate, dtype_of, lengths, rank_of, unsupported
+from edgekit.exporter.hops._ir_writer import Translate, dtype_of, lengths, rank_of, unsupported
 
 if TYPE_CHECKING:
-    from edgekit.exporter.hops._ir import Writer
+    from edgekit.exporter.hops._ir_writer import Writer
 
 #: Operators that mean the same; the types of both inputs are equal in both formats.
 _SAME = {

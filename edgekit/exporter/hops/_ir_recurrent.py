@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.exporter.hops._ir import Translate, dtype_of, lengths, unsupported
+from edgekit.exporter.hops._ir_writer import Translate, dtype_of, lengths, unsupported
 
 if TYPE_CHECKING:
-    from edgekit.exporter.hops._ir import Writer
+    from edgekit.exporter.hops._ir_writer import Writer
 
 #: Order of ONNX' gates among OpenVINO's.
 _GATES = {"LSTM": (1, 3, 0, 2), "GRU": (0, 1, 2), "RNN": (0,)}

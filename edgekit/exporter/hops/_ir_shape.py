@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgekit.exporter.hops._ir import Translate, dtype_of, lengths, rank_of, unsupported
+from edgekit.exporter.hops._ir_writer import Translate, dtype_of, lengths, rank_of, unsupported
 
 if TYPE_CHECKING:
-    from edgekit.exporter.hops._ir import Writer
+    from edgekit.exporter.hops._ir_writer import Writer
 
 #: End of a slice that goes as far as there is.
 _ALL = np.iinfo(np.int64).max

@@ -7,7 +7,7 @@ no code unless the user trusts it: Keras' safe mode is on, and what it refuses i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from edgekit.exporter.sources.keras_archive import read, refuse_code, refuse_for
 from edgekit.exporter.sources.keras_custom import custom_objects, registered, unloadable
 from edgekit.exporter.sources.keras_precision import compute_in_float32, inputs_in_float32, policies
 from edgekit.exporter.sources.keras_session import KerasSession
-from edgekit.exporter.sources.keras_signature import pinned, signature_of, submodels, with_inputs
+from edgekit.exporter.sources.keras_signature import packed, pinned, signature_of, submodels, with_inputs
 from edgekit.types import Signature
 
 
@@ -83,7 +83,13 @@ class KerasModel(Loaded):
         return flops_of_torch(self, [keras.ops.zeros(shape, kind) for shape, kind in zip(shapes, dtypes, strict=True)])
 
     def open(self) -> KerasSession:
-        return KerasSession(self)
+        import keras
+
+        if keras.backend.backend() != "jax":
+            return KerasSession(self.signature, self)
+        import jax
+
+        return KerasSession(self.signature, jax.jit(self.function()))
 
     def ids(self) -> Mapping[str, int]:
         """The smallest embedding's length for every integer input, and for a float one that an embedding takes."""
@@ -111,7 +117,7 @@ class KerasModel(Loaded):
         """Call the model: tensors of the backend in the signature's order, in and out."""
         import keras
 
-        outputs = self.model(self._packed(tensors), training=False)
+        outputs = self.model(packed(self.model, tensors), training=False)
         return tuple(keras.tree.flatten(outputs))
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
@@ -122,7 +128,7 @@ class KerasModel(Loaded):
         fixed = [variable.value for variable in self.model.non_trainable_variables]
 
         def function(*tensors: Any) -> tuple[Any, ...]:
-            outputs, _ = self.model.stateless_call(trained, fixed, self._packed(tensors), training=False)
+            outputs, _ = self.model.stateless_call(trained, fixed, packed(self.model, tensors), training=False)
             return tuple(keras.tree.flatten(outputs))
 
         return function
@@ -147,12 +153,6 @@ class KerasModel(Loaded):
                 if not layer.unroll:
                     loops.append(str(layer.name))
         return tuple(loops)
-
-    def _packed(self, tensors: Sequence[Any]) -> Any:
-        import keras
-
-        structure = self.model.inputs[0] if isinstance(self.model, keras.Sequential) else self.model.input
-        return keras.tree.pack_sequence_as(structure, list(tensors))
 
 
 def load(path: Path | None, loading: Loading) -> KerasModel:
@@ -188,7 +188,7 @@ def _finished(model: Any, framework: str, loading: Loading, *, drawn: bool) -> K
     model = with_inputs(_submodel(model, loading.submodel), example_inputs(loading), loading.pins)
     inputs_in_float32(model)
     loaded = KerasModel(model, signature_of(model), framework, drawn)
-    return replace(loaded, signature=pinned(loaded, loading.pins))
+    return replace(loaded, signature=pinned(model, loaded.signature, loading.pins))
 
 
 def _from_file(path: Path, loading: Loading) -> tuple[Any, str]:

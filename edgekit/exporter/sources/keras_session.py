@@ -1,50 +1,15 @@
-"""Keras as a runtime: the reference, on the backend of this process."""
+"""A Keras model that runs: the reference, on the backend of this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from edgekit.errors import UsageError
-from edgekit.exporter.loading import Loading
-from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session, check_open
-from edgekit.types import Effective, Reading
-
-if TYPE_CHECKING:
-    from edgekit.exporter.sources.keras_ import KerasModel
-
-
-class KerasRuntime(Runtime):
-    """Keras on the process's backend: the reference, on the CPU, in the model's own precision."""
-
-    name = "keras"
-
-    def version(self) -> str:
-        import keras
-
-        return f"{keras.__version__} ({keras.backend.backend()})"
-
-    def open(self, path: Path, options: OpenOptions) -> KerasSession:
-        """Load a ``.keras`` file.
-
-        Raises:
-            UsageError: an option was set that Keras does not have.
-        """
-        check_open(path, options)
-        if options.threads is not None or options.accelerator != "CPU":
-            raise UsageError(
-                "not-for-keras",
-                "the source runs on the CPU with the threads of its own framework.",
-                received=f"threads={options.threads}, accelerator={options.accelerator}",
-                hint="Leave out --threads and the accelerator for the source.",
-            )
-        from edgekit.exporter.sources.keras_ import load
-
-        return KerasSession(load(path, Loading()))
+from edgekit.runtimes.base import Arrays, Session
+from edgekit.types import Effective, Reading, Signature
 
 
 class KerasSession(Session):
@@ -54,16 +19,13 @@ class KerasSession(Session):
     backend pins float32 where it evaluates tensors, so no bfloat16 enters.
     """
 
-    def __init__(self, loaded: KerasModel) -> None:
+    def __init__(self, signature: Signature, call: Callable[..., tuple[Any, ...]]) -> None:
+        """Args: names and types, and the model as a function of the backend's tensors in the signature's order."""
         import keras
 
-        self.signature = loaded.signature
+        self.signature = signature
         self._backend = keras.backend.backend()
-        self._call: Callable[..., tuple[Any, ...]] | None = loaded
-        if self._backend == "jax":
-            import jax
-
-            self._call = jax.jit(loaded.function())
+        self._call: Callable[..., tuple[Any, ...]] | None = call
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         import keras

@@ -6,16 +6,14 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.sources.keras_precision import OTHERS
+from edgekit.exporter.sources.pins import pinned_inputs
 from edgekit.types import Signature, TensorSpec
-
-if TYPE_CHECKING:
-    from edgekit.exporter.sources.keras_ import KerasModel
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -168,6 +166,13 @@ def signature_of(model: Any) -> Signature:
     return Signature(inputs, tuple(_spec(name, tensor) for name, tensor in zip(names, outputs, strict=True)))
 
 
+def packed(model: Any, tensors: Sequence[Any]) -> Any:
+    """Tensors in the order of the signature, in the structure in which the model takes them."""
+    import keras
+
+    return keras.tree.pack_sequence_as(_structure(model), list(tensors))
+
+
 def _structure(model: Any) -> Any:
     """Symbolic inputs in the structure in which the model takes them."""
     import keras
@@ -180,11 +185,12 @@ def _input_name(tensor: Any) -> str:
     return str(tensor._keras_history.operation.name)
 
 
-def pinned(loaded: KerasModel, pins: Mapping[str, TensorSpec]) -> Signature:
+def pinned(model: Any, signature: Signature, pins: Mapping[str, TensorSpec]) -> Signature:
     """The signature with the shapes of some inputs set, and the outputs' shapes that follow from them.
 
     Args:
-        loaded: a model.
+        model: a ``keras.Model`` that knows its inputs.
+        signature: its own.
         pins: what the user said of inputs, by name; None keeps a dimension free, an empty dtype is the model's own.
 
     Raises:
@@ -192,21 +198,12 @@ def pinned(loaded: KerasModel, pins: Mapping[str, TensorSpec]) -> Signature:
     """
     import keras
 
-    signature = loaded.signature
     if not pins:
         return signature
-    unknown = set(pins) - {spec.name for spec in signature.inputs}
-    if unknown:
-        raise UsageError(
-            "unknown-input",
-            f"the model has no input {sorted(unknown)[0]!r}.",
-            received=", ".join(sorted(pins)),
-            hint=f"Its inputs are: {', '.join(map(str, signature.inputs))}.",
-        )
-    inputs = tuple(replace(spec, shape=_pinned(spec, pins.get(spec.name, spec).shape)) for spec in signature.inputs)
+    inputs = pinned_inputs(signature, pins)
     tensors = [keras.KerasTensor(spec.shape, spec.dtype, name=spec.name) for spec in inputs]
     try:
-        found = keras.tree.flatten(loaded.model.compute_output_spec(loaded._packed(tensors), training=False))
+        found = keras.tree.flatten(model.compute_output_spec(packed(model, tensors), training=False))
     except (ValueError, TypeError) as err:
         raise UsageError(
             "wrong-pin",
@@ -222,17 +219,3 @@ def _spec(name: str, tensor: Any) -> TensorSpec:
     import keras
 
     return TensorSpec(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
-
-
-def _pinned(spec: TensorSpec, shape: Shape) -> Shape:
-    fits = len(shape) == len(spec.shape) and all(
-        have is None or have == want for have, want in zip(spec.shape, shape, strict=True)
-    )
-    if not fits:
-        raise UsageError(
-            "wrong-pin",
-            f"input {spec} cannot have this shape.",
-            received=str(replace(spec, shape=shape)),
-            hint="Keep the lengths that the model fixes and choose only the free ones (?).",
-        )
-    return shape

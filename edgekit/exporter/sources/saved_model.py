@@ -18,6 +18,7 @@ from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.hops._saved_model import ARCHIVE, SIGNATURE_KEY, unpacked, write
 from edgekit.exporter.loading import Loaded, Loading
 from edgekit.exporter.sources._saved_model_scan import read_graph, refuse_code, signature_keys
+from edgekit.exporter.sources.pins import pinned
 from edgekit.runtimes.base import Arrays, Session
 from edgekit.types import Effective, Reading, Signature, TensorSpec
 
@@ -203,15 +204,7 @@ def _input(name: str, info: Any, pin: TensorSpec | None) -> TensorSpec:
         )
     if pin is None:
         return own
-    pairs = list(zip(own.shape, pin.shape, strict=False))
-    if len(pin.shape) != len(own.shape) or any(have is not None and have != want for have, want in pairs):
-        raise UsageError(
-            "wrong-pin",
-            f"input {own} cannot have this shape.",
-            received=str(pin),
-            hint="Keep the lengths that the model fixes and choose only the free ones (?).",
-        )
-    return replace(own, shape=pin.shape)
+    return pinned(own, pin)
 
 
 def _frozen(signature: Any, inputs: Sequence[TensorSpec], outputs: Sequence[str]) -> Any:

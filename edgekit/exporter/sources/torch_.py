@@ -81,7 +81,7 @@ class TorchModel(Loaded):
         return flops_of_torch(self, [torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)])
 
     def open(self) -> TorchSession:
-        return TorchSession(self)
+        return TorchSession(self.signature, self)
 
     def ids(self) -> Mapping[str, int]:
         """The embedding's length for an integer input that goes straight into one; if none does, the smallest's."""

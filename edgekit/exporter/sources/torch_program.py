@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgekit.errors import ModelError
-from edgekit.exporter.sources.engine import pinned
+from edgekit.exporter.sources.pins import pinned_inputs
 from edgekit.exporter.sources.torch_signature import Call, Slot, check_tensor, dtype_of, output_names
 from edgekit.types import Signature, TensorSpec
 
@@ -38,7 +38,8 @@ def described(program: Any, pins: Mapping[str, TensorSpec]) -> tuple[Call, Signa
             slots.append(value)  # a constant that the trace fixed
     args, kwargs = _pytree.tree_unflatten(slots, program.call_spec.in_spec)
     raw = Signature(tuple(_spec("input", node.name, node.meta["val"]) for node in inputs), ())
-    wanted = pinned(raw, {name: _typed(pin, raw) for name, pin in pins.items()})
+    typed = {name: _typed(pin, raw) for name, pin in pins.items()}
+    wanted = replace(raw, inputs=pinned_inputs(raw, typed))
     sizes = {
         symbol.node.expr: length
         for node, spec in zip(inputs, wanted.inputs, strict=True)
