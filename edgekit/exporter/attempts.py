@@ -145,7 +145,12 @@ def _attempt(
         return None, "missing", f"not tried: run {install_command(','.join(missing))}"
     try:
         files = converter.convert(route, reference, update)
+    except errors.EdgekitError as error:
+        return None, OUTCOMES.get(type(error), "failed"), explain(error)
+    try:
         held = converter.lowered(target, files, update)
+    except errors.JobFailed as error:  # what cannot be read is told best by its engine, which comes next
+        held = Compatibility(files, (explain(error),), ())
     except errors.EdgekitError as error:
         return None, OUTCOMES.get(type(error), "failed"), explain(error)
     if held.reasons and converter.limits(target).named:

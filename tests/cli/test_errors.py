@@ -183,8 +183,8 @@ def test_a_data_file_that_is_no_archive(digits_kit: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("hidden", "arguments", "extra"),
     [
-        ("keras", ("export", "MODEL"), "keras,jax,export-onnx"),
-        ("jax,torch", ("export", "MODEL", "--target", "onnx"), "keras,jax,export-onnx"),
+        ("keras", ("export", "MODEL"), "keras,export-openvino"),
+        ("jax,torch,onnx", ("export", "MODEL", "--target", "onnx"), "export-openvino,export-onnx"),
         ("litert_converter,litert_torch,tensorflow", ("export", "MODEL", "--target", "tflite"), "export-tflite"),
         (
             "nncf",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from edgekit.errors import UsageError
+from edgekit.exporter.attempts import in_order, lacking
 from edgekit.exporter.graph import HOPS, TARGETS, routes
+from edgekit.exporter.sources.registry import SOURCES
+from edgekit.types import Signature, TensorSpec
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -39,7 +42,7 @@ def test_a_backend_and_a_name_narrow_it() -> None:
         ({"target": "coreml"}, "unknown-target", "onnx, openvino, tflite, all"),
         ({"target": "onnx", "backend": "mxnet"}, "unknown-backend", "jax"),
         ({"target": "onnx", "route": "keras@jax>tflite"}, "no-route", "keras@jax>onnx"),
-        ({"target": "tflite", "backend": "openvino"}, "no-route", "Routes that do: none"),
+        ({"target": "tflite", "backend": "openvino", "route": "nowhere"}, "no-route", "keras@openvino>openvino>onnx"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(options: dict[str, str], code: str, hint: str) -> None:
@@ -47,6 +50,26 @@ def test_what_does_not_exist_is_refused_with_what_does(options: dict[str, str], 
         routes("keras", **options)
     assert error.value.code == code
     assert hint in error.value.hint
+
+
+def test_every_kind_of_source_reaches_every_target() -> None:
+    for row in SOURCES:
+        for target in TARGETS if row.name != "code" else ():
+            assert routes(row.name, target), (row.name, target)
+
+
+def test_a_format_goes_through_itself_only_to_itself() -> None:
+    assert [route.name for route in routes("onnx", "onnx")] == ["onnx>onnx"]
+    assert not any("onnx>onnx" in route.name for route in routes("keras", "openvino"))
+
+
+def test_routes_that_refuse_free_sizes_go_last_for_a_model_that_has_some() -> None:
+    free = Signature((TensorSpec("x", (None, None, 3), "float32"),), ())
+    found = in_order("onnx", routes("keras", "onnx"), free)
+    keeps = [route.keeps(free) for route in found if not lacking("onnx", route)]
+    assert keeps == sorted(keeps, reverse=True)
+    assert True in keeps
+    assert False in keeps
 
 
 def test_a_route_knows_what_it_lacks() -> None:
