@@ -62,7 +62,6 @@ def test_the_graph_holds_every_converter() -> None:
 def test_a_target_leaves_only_the_converters_on_the_way_to_it() -> None:
     result = routes(target="tflite")
     assert {"tflite", "stablehlo", "saved_model"} < {hop.destination for hop in result.hops}
-    assert {hop.source for hop in routes(target="onnx").hops} < {hop.source for hop in HOPS}
     assert all(hop.destination != "saved_model" or hop.source != "onnx" for hop in result.hops)
 
 

@@ -71,6 +71,9 @@ def executor() -> Iterator[Executor]:
         yield executor
 
 
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+
+
 def named(blob: Blob, pins: dict[str, tuple[int | None, ...]] | None = None) -> SourceSpec:
     specs = {name: TensorSpec(name, shape, "") for name, shape in (pins or {}).items()}
     return SourceSpec("keras", (blob,), Loading(pins=specs))
@@ -156,7 +159,7 @@ def test_a_class_of_the_users_own_is_named(executor: Executor, folder: Path) -> 
 
 
 @pytest.mark.parametrize("model", ["half", "double"])
-@pytest.mark.parametrize("backend", ["jax", "torch", "openvino"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=needs_torch), "openvino"])
 def test_other_precisions_are_taken_as_float32(executor: Executor, folder: Path, model: str, backend: str) -> None:
     source = named(executor.add(folder / f"{model}.keras"))
     found = executor.run(DescribeJob(source), conversion_context(backend))
@@ -166,6 +169,7 @@ def test_other_precisions_are_taken_as_float32(executor: Executor, folder: Path,
     assert found.notes == (f"The source computes in {policy}; it is exported and compared in float32.",)
 
 
+@needs_torch
 def test_half_precision_computes_with_the_accuracy_of_float32(executor: Executor, folder: Path) -> None:
     source = named(executor.add(folder / "half.keras"))
     first = executor.run(ObserveJob(source, {}, 8), conversion_context("jax"))

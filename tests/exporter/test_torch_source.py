@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob
@@ -24,7 +23,9 @@ from edgekit.exporter.sources.torch_ import from_object, load_program
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import blob_of
 from edgekit.types import TensorSpec
-from tests.exporter import torch_zoo
+
+torch = pytest.importorskip("torch")
+from tests.exporter import torch_zoo  # noqa: E402  # it imports torch
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning"),  # torch about itself
