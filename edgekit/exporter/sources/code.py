@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from edgekit.errors import ModelError, UsageError
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, Loaded, Loading
+from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, FromObject, Loaded, Loading
 from edgekit.exporter.sources.registry import SOURCES
 from edgekit.jobs.protocol import blob_of
 
@@ -42,9 +42,8 @@ def load(path: Path | None, loading: Loading) -> Loaded:
             hint="Return the model itself; sizes go into example_inputs beside the factory, or --input.",
         )
     module, _, _ = SOURCES[kind].target.partition(":")
-    from_object = importlib.import_module(module).from_object
-    loaded: Loaded = from_object(made, path, loading)
-    return loaded
+    from_object: FromObject = importlib.import_module(module).from_object
+    return from_object(made, path, loading)
 
 
 def call_factory(loading: Loading) -> Any:
