@@ -49,11 +49,6 @@ def newest_ir(runtime: OldRuntime) -> int:
     return _newest(runtime)[_IR]
 
 
-def first_release(opset: int) -> Release:
-    """The first release that loads an operator set."""
-    return next(release for release, newest in RELEASES.items() if newest[_OPSET] >= opset)
-
-
 def needs(path: Path) -> tuple[Need, ...]:
     """IR version, operator sets, and operators of domains that no table covers."""
     import onnx
