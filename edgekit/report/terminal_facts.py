@@ -62,7 +62,7 @@ def inspection_view(result: Inspection) -> RenderableType:
             "kind": f"{result.kind}, {result.precision or 'precision unknown'}, {text.size(result.size_bytes)}",
             "format": versions or "unknown",
             "parameters": f"{result.parameters:,}" if result.parameters is not None else "unknown",
-            "operations": text.flops(result.flops) if result.flops is not None else "not known for free sizes",
+            "operations": text.flops(result.flops) if result.flops is not None else "not known",
             "inputs": "\n".join(map(str, signature.inputs)),
             "outputs": "\n".join(map(str, signature.outputs)),
             **quantized,
