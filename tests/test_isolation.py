@@ -20,17 +20,17 @@ from tests import models
 def test_each_framework_is_imported_once_and_each_timing_is_fresh(
     twin_keras: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served: dict[int, list[str]] = {}
-    names: dict[int, str] = {}
+    served: dict[Worker, list[str]] = {}  # holds the workers: an ``id`` is given again once its object is gone
+    names: dict[Worker, str] = {}
     start, execute = Executor._start, Executor._execute
 
     def start_noting(self: Executor, context: Context) -> Worker:
         worker = start(self, context)
-        names[id(worker)] = context.name
+        names[worker] = context.name
         return worker
 
     def execute_noting(self: Executor, worker: Worker, job: Any, update: Any) -> Any:
-        served.setdefault(id(worker), []).append(type(job).__name__)
+        served.setdefault(worker, []).append(type(job).__name__)
         return execute(self, worker, job, update)
 
     monkeypatch.setattr(Executor, "_start", start_noting)
@@ -41,7 +41,7 @@ def test_each_framework_is_imported_once_and_each_timing_is_fresh(
 
     assert len(result.latency) == 4
     kept = Counter(
-        names[key] for key, jobs in served.items() if set(jobs) & {"ConvertJob", "ObserveJob", "QuantizeJob"}
+        names[worker] for worker, jobs in served.items() if set(jobs) & {"ConvertJob", "ObserveJob", "QuantizeJob"}
     )
     assert kept["keras@jax"] == 1
     assert set(kept.values()) == {1}
