@@ -67,9 +67,9 @@ class Accuracy:
     """A task metric on evaluation samples, beside the source's own.
 
     Attributes:
-        metric: ``accuracy``.
-        value, source_value: of the artifact and of the source, between 0 and 1.
-        drop: ``source_value - value``.
+        metric: ``accuracy``, ``top5``, ``f1``, ``iou``, ``mse``, ``mae``, or ``file.py:function``.
+        value, source_value: of the artifact and of the source, in the metric's unit.
+        drop: how much worse the artifact is: ``source_value - value``, or the opposite where less is better.
         drop_ci95: paired interval of the drop.
         samples: how many were judged.
     """
@@ -92,6 +92,9 @@ class Pays:
         speedup: p50 of the parent over p50 of the artifact.
         ci95: interval of the speed-up.
         likely_reason: why it does not pay, in one sentence; None when it does.
+        size_ratio: bytes of the parent's files over the artifact's.
+        memory_ratio: peak memory of the parent's inference process, beyond the interpreter with its engine, over the
+            artifact's; None where either was too small to tell.
     """
 
     device: str
@@ -99,6 +102,54 @@ class Pays:
     speedup: float | None
     ci95: tuple[float, ...] | None
     likely_reason: str | None
+    size_ratio: float | None = None
+    memory_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One recipe that was tried, judged on samples that take no part in the reported figures.
+
+    Attributes:
+        recipe: its short name.
+        outcome: ``chosen``, ``worse`` (noisier, or less of the arithmetic in few bits), or that of an attempt:
+            ``rejected``, ``unrunnable``, ``failed``, ``crashed``, ``timeout``, ``out-of-memory``.
+        reason: one sentence; empty for the chosen one.
+        sqnr_db: of the worst output.
+        metric: the task metric; None without labels.
+        low_bit_macs: share of the multiply-accumulates that are in few bits.
+        seconds: wall time of quantizing, loading and comparing.
+    """
+
+    recipe: str
+    outcome: str
+    reason: str
+    sqnr_db: float | None
+    metric: float | None
+    low_bit_macs: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How an artifact came to its recipe.
+
+    Attributes:
+        recipe: short name; the manifest holds every setting.
+        model_kind: ``convolutional``, ``transformer``, ``recurrent`` or ``other``.
+        trials: recipes in the order they were tried.
+        low_bit_macs: share of the multiply-accumulates in few bits; None for a weight-only precision.
+        left_float: operators that were given back to float to meet the accuracy budget.
+        calibration_samples, selection_samples: what the ranges and the choice rest on.
+    """
+
+    recipe: str
+    model_kind: str
+    trials: tuple[Trial, ...]
+    low_bit_macs: float | None
+    left_float: tuple[str, ...]
+    calibration_samples: int
+    selection_samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +173,7 @@ class ArtifactResult:
     attempts: tuple[Attempt, ...]
     pays: tuple[Pays, ...] = ()
     loads_in: str | None = None
+    quantization: Quantization | None = None
 
     @property
     def name(self) -> str:
@@ -315,6 +367,59 @@ class QuantizeResult(Result):
     evidence: Evidence
     kit: str
     artifacts: tuple[ArtifactResult, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSensitivity:
+    """What quantizing one operator alone does to the model.
+
+    Attributes:
+        layer: name that ``--ignore`` takes.
+        kind: type of the operator, such as ``Convolution``.
+        sqnr_db: of the worst output; None when nothing changed.
+        metric_drop: loss of the task metric; None without labels.
+        low_bit_macs: share of the model's multiply-accumulates that it holds.
+    """
+
+    layer: str
+    kind: str
+    sqnr_db: float | None
+    metric_drop: float | None
+    low_bit_macs: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityRow:
+    """The operators of one artifact, the most damaging first.
+
+    Attributes:
+        artifact: the fp32 artifact, as a path.
+        recipe: short name of what each operator was quantized with.
+        layers: ranked; those that the budget left no time for are missing.
+        not_measured: how many these are.
+    """
+
+    artifact: str
+    target: str
+    precision: str
+    recipe: str
+    layers: tuple[LayerSensitivity, ...]
+    not_measured: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityResult(Result):
+    """What `edgekit.quantize` returns with ``sensitivity``."""
+
+    schema: ClassVar[str] = "edgekit.sensitivity/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    kit: str
+    results: tuple[SensitivityRow, ...]
     warnings: tuple[str, ...] = ()
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from edgekit.errors import DataError, JobFailed, UsageError
 from edgekit.jobs.protocol import Job, Progress, Workspace
-from edgekit.quantizer.registry import METHODS, MethodRow, Quantize, QuantizeRequest
+from edgekit.quantizer.recipe import Recipe
+from edgekit.quantizer.registry import METHODS, MacCount, MethodRow, Quantize, QuantizeRequest
 from edgekit.runtimes.base import check_arrays
 from edgekit.runtimes.jobs import load_arrays
 from edgekit.runtimes.widths import narrowed
@@ -22,13 +23,15 @@ class QuantizeJobResult:
 
     Attributes:
         files: the entry file first: ``model.onnx``, ``model.xml`` and ``model.bin``, or ``model.tflite``.
-        settings: options that made it, enough to make it again.
-        quantized_ops: see `edgekit.quantizer.registry.QuantizeOutcome`; never zero.
+        settings: of the artifact: the method and what it tells.
+        quantized_ops, layers, macs: see `edgekit.quantizer.registry.QuantizeOutcome`; the first is never zero.
     """
 
     files: tuple[Blob, ...]
     settings: dict[str, str]
     quantized_ops: int
+    layers: tuple[str, ...] = ()
+    macs: MacCount | None = None
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,19 @@ class QuantizeJob(Job[QuantizeJobResult]):
         files: the artifact, the entry file first.
         signature: of the artifact.
         calibration: one ``.npy`` per input name, samples first; empty for a method that needs no data.
-        io: ``float`` or ``int8``: what the inputs and outputs of the result are.
+        recipe: every setting; None takes the defaults of the precision.
     """
 
     method: str
     files: tuple[Blob, ...]
     signature: Signature
     calibration: dict[str, Blob]
-    io: str = "float"
+    recipe: Recipe | None = None
 
     def run(self, work: Workspace) -> QuantizeJobResult:
         row = METHODS[self.method]
-        check_io(row, self.io)
+        recipe = self.recipe or Recipe(row.precision)
+        check_io(row, recipe.io)
         given = load_arrays(work, self.calibration) if row.needs_data else {}
         calibration = narrowed(self.signature, given)
         if row.needs_data:
@@ -60,7 +64,8 @@ class QuantizeJob(Job[QuantizeJobResult]):
         quantize: Quantize = row.load()
         folder = work.folder / "out"
         folder.mkdir()
-        request = QuantizeRequest(work.path(self.files[0]), self.signature, folder, calibration, self.io, work.progress)
+        model = work.path(self.files[0])
+        request = QuantizeRequest(model, self.signature, folder, calibration, recipe, work.progress)
         outcome = quantize(request)
         if outcome.quantized_ops == 0:
             raise JobFailed(
@@ -73,8 +78,9 @@ class QuantizeJob(Job[QuantizeJobResult]):
         paths = (outcome.entry, *companions)
         for path in paths:
             path.replace(work.folder / path.name)  # over the hard link to the input, which stays whole elsewhere
-        settings = {"method": self.method, "io": self.io, **outcome.settings}
-        return QuantizeJobResult(tuple(work.blob(path.name) for path in paths), settings, outcome.quantized_ops)
+        settings = {"method": self.method, "recipe": recipe.name, **outcome.settings}
+        files = tuple(work.blob(path.name) for path in paths)
+        return QuantizeJobResult(files, settings, outcome.quantized_ops, outcome.layers, outcome.macs)
 
 
 def check_io(row: MethodRow, io: str) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from edgekit.errors import EdgekitError, JobError
 from edgekit.exporter.attempts import BATCHES, OUTCOMES, versions_of
@@ -17,6 +18,7 @@ from edgekit.kit import Kit, digest_of
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
 from edgekit.progress import Update
 from edgekit.quantizer.jobs import QuantizeJob
+from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import MethodRow
 from edgekit.results import Accuracy, ArtifactResult
 from edgekit.selection import Selected
@@ -72,7 +74,7 @@ def make(
     method: MethodRow,
     calibration: Mapping[str, Blob],
     reference: Reference,
-    io: str,
+    io: Literal["float", "int8"],
     max_drop: float | None,
     bench: Workbench,
     update: Update,
@@ -106,7 +108,7 @@ def make(
 
     parents = tuple(bench.executor.add(path) for path in parent.files)
     needed = dict(calibration) if method.needs_data else {}
-    job = QuantizeJob(method.name, parents, parent.artifact.signature, needed, io)
+    job = QuantizeJob(method.name, parents, parent.artifact.signature, needed, Recipe(method.precision, io=io))
     try:
         result = bench.executor.run(job, quantizer_context(method), update)
     except JobError as error:

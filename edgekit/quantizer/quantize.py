@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from edgekit.errors import UsageError
 from edgekit.exporter.reference import reference_for
@@ -35,7 +36,7 @@ class QuantizeOptions:
     """
 
     precisions: tuple[str, ...]
-    io: str = "float"
+    io: Literal["float", "int8"] = "float"
     max_drop: float | None = None
 
 
@@ -53,7 +54,7 @@ def quantize(
     *,
     precision: str | Sequence[str] = "int8",
     target: str | Sequence[str] = (),
-    io: str = "float",
+    io: Literal["float", "int8"] = "float",
     eval_data: str | Path | None = None,
     labels: str | None = None,
     metric: str = "accuracy",

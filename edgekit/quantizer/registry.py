@@ -14,6 +14,7 @@ import numpy as np
 
 from edgekit.errors import UsageError
 from edgekit.jobs.protocol import Progress
+from edgekit.quantizer.recipe import Recipe
 from edgekit.registry import Registry, Row
 from edgekit.types import Signature
 
@@ -26,9 +27,9 @@ class QuantizeRequest:
         model: entry file of the fp32 artifact; companions lie beside it.
         signature: of the artifact.
         folder: where to write the result.
-        calibration: one array per input name, ``(samples, ...)``, in the input's dtype; empty for a method that
-            needs no data.
-        io: ``float`` keeps the inputs and outputs of the model, ``int8`` quantizes them too.
+        calibration: one array per input name, ``(samples, ...)``, in the input's dtype; memory-mapped; empty for a
+            method that needs no data.
+        recipe: every setting.
         progress: tells the host how far calibration is.
     """
 
@@ -36,8 +37,21 @@ class QuantizeRequest:
     signature: Signature
     folder: Path
     calibration: Mapping[str, np.ndarray]
-    io: str
+    recipe: Recipe
     progress: Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class MacCount:
+    """Multiply-accumulates of one inference of one sample.
+
+    Attributes:
+        low_bit: those of operators whose inputs and weights are both quantized.
+        total: those of all convolutions, matrix products and recurrent cells.
+    """
+
+    low_bit: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +62,17 @@ class QuantizeOutcome:
         entry: entry file of the result, in the request's folder.
         quantized_ops: operators that compute on quantized values; where only weights are stored in fewer bits,
             these weights.
-        settings: options that were used, enough to make the artifact again.
+        settings: facts beside the recipe, such as the library's version.
+        layers: operators that compute on quantized values, in execution order, by names that ``Recipe.left_float``
+            takes; empty for a weight-only precision.
+        macs: how much of the arithmetic is in few bits; None for a weight-only precision.
     """
 
     entry: Path
     quantized_ops: int
     settings: dict[str, str]
+    layers: tuple[str, ...] = ()
+    macs: MacCount | None = None
 
 
 class Quantize(Protocol):
@@ -71,12 +90,14 @@ class MethodRow(Row):
         precision: what it makes.
         needs_data: whether it observes activations on calibration samples.
         int8_io: whether it can quantize the inputs and outputs of the model too.
+        takes: settings of a `Recipe` that it heeds, besides those that every method does.
     """
 
     format: str = ""
     precision: str = ""
     needs_data: bool = False
     int8_io: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def _method(

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 from edgekit.quantizer.jobs import QuantizeJob, QuantizeJobResult
+from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import METHODS, MethodRow
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.jobs import RunJob, RunResult
@@ -62,10 +63,12 @@ class Bench:
         row: MethodRow,
         files: tuple[Blob, ...],
         signature: Signature,
-        io: str = "float",
+        io: Literal["float", "int8"] = "float",
         seen: list[Progress] | None = None,
     ) -> QuantizeJobResult:
-        job = QuantizeJob(row.name, files, signature, self.calibration if row.needs_data else {}, io)
+        job = QuantizeJob(
+            row.name, files, signature, self.calibration if row.needs_data else {}, Recipe(row.precision, io=io)
+        )
         return self.executor.run(job, conversion_context(None), (seen if seen is not None else []).append)
 
     def made(self, row: MethodRow) -> QuantizeJobResult:

@@ -11,6 +11,7 @@ from edgekit.errors import DataError
 from edgekit.jobs.protocol import Progress
 from edgekit.quantizer.jobs import check_calibration
 from edgekit.quantizer.methods.samples import CalibrationBatches
+from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import QuantizeRequest
 from edgekit.types import Signature, TensorSpec
 
@@ -65,7 +66,7 @@ def test_one_input_may_be_constant() -> None:
 def test_any_number_of_samples_fits_an_artifact_with_a_fixed_batch() -> None:
     check_calibration(SIGNATURE.with_batch(4), {"x": GOOD})
     seen: list[Progress] = []
-    request = QuantizeRequest(Path(), SIGNATURE.with_batch(4), Path(), {"x": GOOD}, "float", seen.append)
+    request = QuantizeRequest(Path(), SIGNATURE.with_batch(4), Path(), {"x": GOOD}, Recipe(), seen.append)
     batches = list(CalibrationBatches(request))
     assert [batch["x"].shape for batch in batches] == [(4, 3)] * 3
     np.testing.assert_array_equal(np.concatenate([batch["x"] for batch in batches])[:10], GOOD)
@@ -74,7 +75,7 @@ def test_any_number_of_samples_fits_an_artifact_with_a_fixed_batch() -> None:
 
 
 def test_a_free_batch_is_calibrated_one_sample_at_a_time() -> None:
-    request = QuantizeRequest(Path(), SIGNATURE, Path(), {"x": GOOD}, "float", lambda progress: None)
+    request = QuantizeRequest(Path(), SIGNATURE, Path(), {"x": GOOD}, Recipe(), lambda progress: None)
     batches = CalibrationBatches(request)
     assert len(batches) == 10
     assert [batch["x"].shape for batch in batches] == [(1, 3)] * 10

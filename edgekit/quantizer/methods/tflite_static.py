@@ -25,7 +25,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     left_out = [TFLOperationName.BATCH_MATMUL]
-    if request.io == "float":
+    if request.recipe.io == "float":
         left_out += [TFLOperationName.INPUT, TFLOperationName.OUTPUT, TFLOperationName.HARD_SWISH]
     recipe = RecipeManager()
     recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
