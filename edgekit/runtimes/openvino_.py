@@ -26,7 +26,8 @@ from edgekit.types import Effective, Reading, TensorSpec
 if TYPE_CHECKING:
     import openvino
 
-_DTYPES = {
+#: Element types by OpenVINO's name.
+NUMPY_NAMES = {
     "f16": "float16",
     "f32": "float32",
     "f64": "float64",
@@ -171,9 +172,8 @@ def _spec(port: Any) -> TensorSpec:
     """Name, shape and type of a port. Of several names the shortest is meant: the others are the converter's."""
     names = port.get_names()
     name = min(names, key=lambda text: (len(text), text)) if names else port.get_node().get_friendly_name()
-    return TensorSpec(
-        name, _lengths(port.get_partial_shape()), numpy_dtype(_DTYPES, port.get_element_type().get_type_name(), name)
-    )
+    dtype = numpy_dtype(NUMPY_NAMES, port.get_element_type().get_type_name(), name)
+    return TensorSpec(name, _lengths(port.get_partial_shape()), dtype)
 
 
 def _lengths(shape: Any) -> tuple[Optional[int], ...]:
