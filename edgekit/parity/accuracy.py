@@ -1,4 +1,4 @@
-"""What labels say: which output they are about, what it gets right, and whether a loss is accepted."""
+"""Labels that are classes: which output they are about, what it predicts, and whether a loss is accepted."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import DataError, UsageError
-from edgekit.parity.intervals import paired_drop
+from edgekit.errors import DataError
 from edgekit.parity.metrics import are_probabilities
+from edgekit.parity.scores import NOT_FINITE, Paired
 from edgekit.results import Accuracy
 from edgekit.types import Verdict
 
 Array = NDArray[Any]
-
-#: Steps of 10 % in which more samples are tried, up to some thousand times those at hand.
-_STEPS = 73
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +47,6 @@ def task_outputs(outputs: Mapping[str, Array]) -> tuple[str, ...]:
     return tuple(name for name, rank in ranks.items() if rank is not None and rank == best)
 
 
-def find_task(outputs: Mapping[str, Array]) -> str:
-    """The one output that labels are about.
-
-    Raises:
-        UsageError: no output qualifies, or several do.
-    """
-    found = task_outputs(outputs)
-    if len(found) == 1:
-        return found[0]
-    received = ", ".join(f"{name} {_form(array)}" for name, array in outputs.items())
-    if found:
-        raise UsageError(
-            "several-scores",
-            f"labels can be about one output only, and {', '.join(found)} all qualify.",
-            received=received,
-            hint="Leave --labels out, or export a model with one output of classes.",
-        )
-    raise UsageError(
-        "no-scores",
-        "accuracy needs an output of class scores, one probability or one integer class per sample.",
-        received=received,
-        hint="Leave --labels out, or use a model that ends in class scores, or in a sigmoid for two classes.",
-    )
-
-
 def refuse_labels(labels: Array, output: Array) -> None:
     """Refuse labels that do not fit the output they are about.
 
@@ -86,45 +58,40 @@ def refuse_labels(labels: Array, output: Array) -> None:
         DataError: one-hot rows, no integers, another count, or a class that the output does not have.
     """
     if labels.ndim == 0 or labels.size != len(labels):
-        raise _refusal("bad-labels", "labels should be one class per sample.", labels, output, _ARGMAX)
+        raise refusal("bad-labels", "labels should be one class per sample.", labels, output, ARGMAX)
     if not np.issubdtype(labels.dtype, np.integer):
-        raise _refusal("bad-labels", f"labels should be integers, not {labels.dtype}.", labels, output, _CONVERT)
+        raise refusal("bad-labels", f"labels should be integers, not {labels.dtype}.", labels, output, CONVERT)
     if len(labels) != len(output):
         hint = "Give as many labels as samples, in the same order."
-        raise _refusal("label-count", "there should be one label per sample.", labels, output, hint)
-    classes = 2 if _is_one_probability(output) else output.shape[1] if _is_scores(output) else None
+        raise refusal("label-count", "there should be one label per sample.", labels, output, hint)
+    classes = count_classes(output)
     if classes is None or not labels.size:
         return
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         message = f"the output has the classes 0 to {classes - 1}, but labels go from {low} to {high}."
-        raise _refusal("label-range", message, labels, output, "Number the classes as the model does, from 0.")
+        raise refusal("label-range", message, labels, output, "Number the classes as the model does, from 0.")
 
 
-def correct(output: Array, labels: Array, like: Array | None = None) -> NDArray[np.bool_]:
-    """Which samples an output classifies as labelled.
+def predicted(output: Array, like: Array | None = None) -> NDArray[np.int64]:
+    """The class that an output gives each sample; -1 where it holds NaN.
 
     Args:
         output: scores ``(samples, classes)``, where the largest decides; one probability per sample, where more
-            than a half is class 1; or integer classes, one per sample. NaN is never correct.
-        labels: integers ``(samples,)`` or ``(samples, 1)``.
+            than a half is class 1; or integer classes, one per sample.
         like: the output whose kind decides; itself when None. A quantized probability may lie beyond 1.
-
-    Raises:
-        DataError: see `refuse_labels`; or the output holds no classes.
     """
-    decides = output if like is None else like
-    refuse_labels(labels, decides)
-    if not len(output):
-        return np.zeros(0, dtype=bool)
-    if _rank(decides) is None:
-        message = "accuracy needs an output of class scores, one probability or one integer class per sample."
-        hint = "Leave --labels out, or use a model that ends in class scores."
-        raise _refusal("no-classes", message, labels, output, hint)
-    whole = np.issubdtype(decides.dtype, np.integer)
+    whole = np.issubdtype((output if like is None else like).dtype, np.integer)
     classes = output.reshape(-1) if whole else np.argmax(as_scores(output), axis=1)
     sound = ~np.isnan(output).reshape(len(output), -1).any(axis=1)
-    return np.asarray((classes == labels.reshape(-1)) & sound)
+    return np.where(sound, classes, -1).astype(np.int64)
+
+
+def count_classes(output: Array) -> int | None:
+    """How many classes an output tells apart; None for integer classes, of which there may be any number."""
+    if _is_one_probability(output):
+        return 2
+    return int(output.shape[1]) if _is_scores(output) else None
 
 
 def as_scores(output: Array) -> Array:
@@ -135,49 +102,36 @@ def as_scores(output: Array) -> Array:
     return np.stack([np.full_like(single, 0.5), single], axis=1)
 
 
-def judge_accuracy(reference: Array, got: Array, labels: Array, *, max_drop: float | None = None) -> AccuracyJudgement:
-    """Compare the accuracy of an artifact with its source's on the same labelled samples.
+def judge_drop(metric: str, found: Paired, max_drop: float | None, sha256: str | None = None) -> AccuracyJudgement:
+    """What the loss of a metric means.
 
     Args:
-        reference: outputs of the source, see `correct`.
-        got: outputs of the artifact.
-        labels: integer classes ``(samples,)``.
-        max_drop: largest accepted loss, between 0 and 1. The verdict is ``verified`` when the whole interval of the
-            drop lies within it, ``failed`` when it lies beyond, else ``weak``; None reports without judging.
-
-    Raises:
-        DataError: labels or outputs hold no classes.
+        metric: as the result shows it.
+        found: the artifact beside its source.
+        max_drop: largest accepted loss, in the metric's unit. The verdict is ``verified`` when the whole interval of
+            the drop lies within it, ``failed`` when it lies beyond, else ``weak``; None reports without judging.
+        sha256: of the user's code.
     """
-    source, artifact = correct(reference, labels), correct(got, labels, like=reference)
-    samples = len(source)
-    only_source, only_artifact = int(np.sum(source & ~artifact)), int(np.sum(artifact & ~source))
-    both = int(np.sum(source & artifact))
-    table = (both, only_source, only_artifact, samples - both - only_source - only_artifact)
-    drop = (only_source - only_artifact) / samples if samples else 0.0
-    low, high = paired_drop(*table)
-    shares = [float(np.mean(hits)) if samples else 0.0 for hits in (artifact, source)]
-    accuracy = Accuracy("accuracy", shares[0], shares[1], drop, (low, high), samples)
-    if samples == 0:
-        return AccuracyJudgement(accuracy, "failed", ("accuracy: no sample was judged.",))
-    if max_drop is None or high <= max_drop:
+    accuracy = Accuracy(metric, found.value, found.source_value, found.drop, found.ci95, found.samples, sha256)
+    if found.samples == 0:
+        return AccuracyJudgement(accuracy, "failed", (f"{metric}: no sample was judged.",))
+    if found.drop == NOT_FINITE:
+        return AccuracyJudgement(accuracy, "failed", (f"{metric}: the artifact's is not a finite number.",))
+    if max_drop is None:
         return AccuracyJudgement(accuracy, "verified", ())
-    text = f"the drop of accuracy is {drop:.4f} (95 % interval {low:.4f} to {high:.4f}, {samples} samples)"
+    many = f"{found.samples} sample{'s' if found.samples > 1 else ''}"
+    if not found.ci95:
+        reason = f"the drop of {metric} is {found.drop:.4g}, and {many} give it no interval."
+        return AccuracyJudgement(accuracy, "failed" if found.drop > max_drop else "weak", (reason,))
+    low, high = found.ci95
+    if high <= max_drop:
+        return AccuracyJudgement(accuracy, "verified", ())
+    text = f"the drop of {metric} is {found.drop:.4f} (95 % interval {low:.4f} to {high:.4f}, {many})"
     if low > max_drop:
         return AccuracyJudgement(accuracy, "failed", (f"{text}, more than the {max_drop:g} allowed.",))
-    needed = _samples_needed(table, max_drop)
+    needed = found.samples_needed(max_drop)
     enough = f"; some {needed:,} samples like these would show it" if needed else ""
     return AccuracyJudgement(accuracy, "weak", (f"{text}, not shown to stay within {max_drop:g}{enough}.",))
-
-
-def _samples_needed(table: tuple[int, int, int, int], max_drop: float) -> int | None:
-    """How many samples with the same shares would keep the interval within the limit; None when hardly any would."""
-    if (table[1] - table[2]) / sum(table) >= max_drop:
-        return None
-    for step in range(1, _STEPS):
-        grown = (round(cell * 1.1**step) for cell in table)
-        if paired_drop(*grown)[1] <= max_drop:
-            return int(float(f"{sum(table) * 1.1**step:.2g}"))
-    return None
 
 
 def _rank(output: Array) -> int | None:
@@ -201,13 +155,16 @@ def _is_one_probability(output: Array) -> bool:
     return bool(known.size and known.min() >= 0 and known.max() <= 1)
 
 
-def _refusal(code: str, message: str, labels: Array, output: Array, hint: str) -> DataError:
-    return DataError(code, message, received=f"labels {_form(labels)}, output {_form(output)}", hint=hint)
+def refusal(code: str, message: str, labels: Array, output: Array, hint: str) -> DataError:
+    """Labels that do not fit an output, with the form of both."""
+    return DataError(code, message, received=f"labels {form(labels)}, output {form(output)}", hint=hint)
 
 
-_ARGMAX = "Turn one-hot rows into classes before saving them: labels.argmax(axis=1)."
-_CONVERT = 'Convert whole numbers before saving them: labels.astype("int64").'
+#: What mends labels that the metrics of classes cannot take.
+ARGMAX = "Turn one-hot rows into classes before saving them: labels.argmax(axis=1)."
+CONVERT = 'Convert whole numbers before saving them: labels.astype("int64").'
 
 
-def _form(array: Array) -> str:
+def form(array: Array) -> str:
+    """Shape and dtype, as ``719x10:float32``."""
     return f"{'x'.join(map(str, array.shape)) or 'scalar'}:{array.dtype}"

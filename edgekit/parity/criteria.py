@@ -12,7 +12,7 @@ that a poor agreement of theirs is a doubt and no failure; nothing else is asked
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,13 @@ class Policy:
         decibel: least SQNR of every output; 0 refuses only an error that is larger than the signal.
         bounded: whether ``max_abs`` has a derived bound.
         agreement: whether top-1 agreement is judged.
+        metric_decides: whether a task metric, where the user measures one, is judged in place of agreement.
     """
 
     decibel: float
     bounded: bool = False
     agreement: bool = False
+    metric_decides: bool = False
 
 
 POLICIES = {
@@ -71,7 +73,7 @@ POLICIES = {
     "int8": Policy(20.0, agreement=True),
     "int8-dynamic": Policy(20.0, agreement=True),
     "int8-weights": Policy(30.0),
-    "int4-weights": Policy(0.0, agreement=True),
+    "int4-weights": Policy(0.0, agreement=True, metric_decides=True),
 }
 
 
@@ -116,6 +118,8 @@ def judge(
     reacts: Mapping[str, bool],
     tolerance: float | None = None,
     task: str | None = None,
+    values: str | None = None,
+    measured: bool = False,
 ) -> Parity:
     """Compare outputs with those of the source.
 
@@ -129,6 +133,8 @@ def judge(
         tolerance: bound on ``max_abs`` that the user gives. For fp32 it takes the place of the derived bound and
             of the SQNR gate; for other precisions it is one more criterion.
         task: the output that the user's labels are about, which therefore holds classes; None without labels.
+        values: the output that the user's labels are values of, which therefore holds no classes.
+        measured: whether the user's task metric is judged beside this.
 
     Raises:
         UsageError: the precision is unknown.
@@ -140,8 +146,12 @@ def judge(
             received=precision,
             hint=f"Choose one of: {', '.join(POLICIES)}.",
         )
+    policy = POLICIES[precision]
+    if measured and policy.metric_decides:
+        policy = replace(policy, agreement=False)
     findings = list(_findings_about_evidence(reference, got, precision, evidence, reacts))
     compared = []
+    holds = {task: True, values: False}
     for name in reference:
         if name not in got:
             continue
@@ -150,12 +160,12 @@ def judge(
             findings.append(("failed", mismatch))
             continue
         floor = noise_floor.get(name, 0.0)
-        one = _compare(name, reference[name], got[name], precision, floor, tolerance, labelled=name == task)
+        one = _compare(name, reference[name], got[name], policy, floor, tolerance, holds=holds.get(name))
         compared.append(one)
         findings.extend(one.faults)
         doubtful = _cannot_prove(precision, evidence) and not _lost(one.figures)
         findings.extend(("weak", reason) if doubtful else (found, reason) for found, reason in one.shortfalls)
-    if POLICIES[precision].agreement and compared and not any(one.judged for one in compared):
+    if policy.agreement and not measured and compared and not any(one.judged for one in compared):
         findings.append(("weak", _no_task_metric(precision)))
     verdict = worst(["verified", *(found for found, _ in findings)])
     return Parity(verdict, unique(reason for _, reason in findings), tuple(one.figures for one in compared), evidence)
@@ -213,27 +223,27 @@ def _mismatch(name: str, want: Array, have: Array) -> str | None:
 def _no_task_metric(precision: str) -> str:
     return (
         f"no task metric: no output shows classes that vary, so only SQNR judges {precision}; "
-        "give --labels for a classifier, or measure your own metric on what edgekit predict gives."
+        "give --labels, --metric and --max-drop."
     )
 
 
 def _compare(
-    name: str, want: Array, have: Array, precision: str, floor: float, tolerance: float | None, *, labelled: bool
+    name: str, want: Array, have: Array, policy: Policy, floor: float, tolerance: float | None, *, holds: bool | None
 ) -> _Compared:
     size, got_size = spread(want), spread(have)
     diff = difference(want, have, size.deviation)
     whole = not np.issubdtype(want.dtype, np.floating)
     bound = None if whole else tolerance
-    if POLICIES[precision].bounded and bound is None and not whole:
+    if policy.bounded and bound is None and not whole:
         bound = derived_tolerance(size.scale, floor)
-    agreement, certain = _agreement(want, have, labelled=labelled)
+    agreement, certain = _agreement(want, have, holds=holds)
     faults = list(_findings_about_variation(name, size, got_size, diff))
-    if whole and precision == "fp32":
+    if whole and policy.bounded:
         shortfalls = list(_findings_about_integers(name, equal_samples(want, have), len(want)))
     else:
         own = max(floor, 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
-        shortfalls = [] if whole else list(_findings_about_size(name, diff, precision, bound, own, tolerance is None))
-        if agreement is not None and (whole or POLICIES[precision].agreement):
+        shortfalls = [] if whole else list(_findings_about_size(name, diff, policy, bound, own, tolerance is None))
+        if agreement is not None and (whole or policy.agreement):
             what = f"output {name}: {_agreeing(want)}"
             shortfalls.extend(_findings_about_agreement(what, agreement, certain=certain))
     known = diff.compared > 0 and not whole
@@ -252,11 +262,13 @@ def _compare(
     return _Compared(figures, faults, shortfalls, agreement is not None and agreement.varies)
 
 
-def _agreement(want: Array, have: Array, *, labelled: bool) -> tuple[Agreement | None, bool]:
-    """Agreement of an output that may hold classes, and whether it surely does."""
+def _agreement(want: Array, have: Array, *, holds: bool | None) -> tuple[Agreement | None, bool]:
+    """Agreement of an output that may hold classes, and whether it surely does; ``holds`` is what labels say."""
+    if holds is False:
+        return None, False
     if not np.issubdtype(want.dtype, np.floating):
         return Agreement(equal_samples(want, have), len(want), spread(want).varies), True
-    if labelled:
+    if holds:
         return top1_agreement(as_scores(want), as_scores(have)), True
     if are_probabilities(want):
         return top1_agreement(want, have), True
@@ -285,14 +297,13 @@ def _findings_about_variation(name: str, size: Spread, got: Spread, diff: Differ
 
 
 def _findings_about_size(
-    name: str, diff: Difference, precision: str, bound: float | None, own: float, derived: bool
+    name: str, diff: Difference, policy: Policy, bound: float | None, own: float, derived: bool
 ) -> Iterator[Finding]:
     """SQNR and the largest difference.
 
     ``own`` is what the source cannot be held under: its noise floor, or one rounding of numbers of its size. A source
     that one such step moves past the bound can only be held to the same multiple of it.
     """
-    policy = POLICIES[precision]
     near = policy.bounded and derived and diff.max_abs <= FLOOR_MULTIPLE * own
     why = f", but one rounding moves the source itself by {own:.3g}"
     if bound is not None and diff.max_abs > bound:

@@ -10,8 +10,9 @@ import numpy as np
 
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
-from edgekit.parity.accuracy import AccuracyJudgement, find_task, judge_accuracy, refuse_labels, task_outputs
+from edgekit.parity.accuracy import AccuracyJudgement, task_outputs
 from edgekit.parity.criteria import judge
+from edgekit.parity.task import ACCURACY, Metric, Task
 from edgekit.progress import Update
 from edgekit.results import Parity, unique
 from edgekit.runtimes import OpenOptions, runtime_for
@@ -52,8 +53,9 @@ class Reference:
         noise_floor: per output, the source's own change when its inputs move by one ulp.
         reacts: per input, whether any output depends on it.
         origin: whose inputs these are.
-        labels: integer classes, ``(samples,)``, or None.
+        labels: samples first, or None.
         sizes: what a free dimension besides the batch is proven with.
+        task: what the labels are for; accuracy where there are labels and this is None. See `with_labels`.
     """
 
     signature: Signature
@@ -64,6 +66,7 @@ class Reference:
     origin: Origin
     labels: np.ndarray | None = None
     sizes: tuple[OtherSize, ...] = ()
+    task: Task | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Memory-mapped outputs of the source."""
@@ -106,6 +109,7 @@ def evaluate(
     batches: tuple[int, ...],
     options: OpenOptions | None = None,
     tolerance: float | None = None,
+    measured: bool = False,
     update: Update = lambda progress: None,
 ) -> Evaluation:
     """Run every reference sample through an artifact, in a process of its own, once per batch size and length.
@@ -120,6 +124,7 @@ def evaluate(
         batches: batch sizes; an artifact with a fixed batch is run with its own only.
         options: threads, precision and accelerator; f32 on the CPU when None.
         tolerance: replaces the derived bound.
+        measured: whether the task metric of the reference is judged beside this, with a limit.
         update: receives progress.
 
     Raises:
@@ -135,7 +140,7 @@ def evaluate(
         reference.origin, reference.samples, unique(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes)
     )
     faults = signature_faults(reference.signature, ran.signature)
-    parities = [_judge(reference, paths, precision, evidence, tolerance) for paths in outputs]
+    parities = [_judge(reference, paths, precision, evidence, tolerance, measured) for paths in outputs]
     for size, blobs in zip(reference.sizes, ran.sizes, strict=True):
         if blobs:
             paths = {name: executor.path(blob) for name, blob in blobs.items()}
@@ -198,10 +203,14 @@ def not_kept(source: Signature, artifact: Signature) -> tuple[str, ...]:
 
 
 def _judge(
-    reference: Reference, paths: Mapping[str, Path], precision: str, evidence: Evidence, tolerance: float | None
+    reference: Reference,
+    paths: Mapping[str, Path],
+    precision: str,
+    evidence: Evidence,
+    tolerance: float | None,
+    measured: bool,
 ) -> Parity:
     wanted = reference.arrays()
-    found = task_outputs(wanted) if reference.labels is not None else ()
     return judge(
         wanted,
         _as_source(wanted, paths),
@@ -210,7 +219,9 @@ def _judge(
         evidence=evidence,
         tolerance=tolerance,
         reacts=dict(reference.reacts),
-        task=found[0] if len(found) == 1 else None,
+        task=_class_output(reference, wanted),
+        values=reference.task.value_output if reference.task is not None else None,
+        measured=measured and reference.labels is not None,
     )
 
 
@@ -296,37 +307,73 @@ def _shapes(reference: Reference, ran: RunResult, executor: Executor) -> list[tu
     return found
 
 
+def with_labels(
+    reference: Reference, labels: np.ndarray | None, metric: Metric = ACCURACY, executor: Executor | None = None
+) -> Reference:
+    """A reference whose artifacts are judged by a task metric too. Call it before any conversion: it refuses what
+    cannot be judged, and measures the source.
+
+    Args:
+        reference: of the samples that the labels are of.
+        labels: samples first; None leaves the reference without a task.
+        metric: what to measure.
+        executor: runs the user's own metric, see `Task`.
+
+    Raises:
+        UsageError, DataError: see `Task`.
+    """
+    task = None if labels is None else Task(metric, labels, reference.arrays(), executor)
+    return replace(reference, labels=labels, task=task)
+
+
 def check_labels(reference: Reference) -> None:
     """Refuse labels that cannot be judged, which only the source's outputs show: call it before any conversion.
 
     Raises:
-        UsageError: no output holds classes, or several could.
-        DataError: labels that are no integers, one-hot rows, too many or few, or classes the output does not have.
+        UsageError, DataError: see `Task`.
     """
-    if reference.labels is not None:
-        outputs = reference.arrays()
-        refuse_labels(reference.labels, outputs[find_task(outputs)])
+    _task(reference)
 
 
 def task_accuracy(
-    reference: Reference, outputs: Mapping[str, Path], max_drop: float | None
+    reference: Reference, outputs: Mapping[str, Path], max_drop: float | None, *, interval: bool = True
 ) -> AccuracyJudgement | None:
-    """Accuracy of an artifact beside its source's, on the output that the labels are about.
+    """The task metric of an artifact beside its source's, on the output that the labels are about.
+
+    Args:
+        reference: what the artifact is compared with.
+        outputs: of the artifact, one ``.npy`` per output name.
+        max_drop: largest accepted loss, in the metric's unit.
+        interval: leave out the interval of the drop, in a search; the verdict is then of no use.
 
     Returns:
         None where the reference has no labels, or the artifact gives no such output, which fails its parity.
 
     Raises:
-        UsageError, DataError: see `check_labels`.
+        UsageError, DataError: see `Task`.
     """
+    task = _task(reference)
+    if task is None:
+        return None
+    got = _mapped(outputs)
+    return task.judge(got, max_drop, interval=interval) if task.fits(got) else None
+
+
+def _task(reference: Reference) -> Task | None:
+    known = reference.task
     if reference.labels is None:
         return None
-    arrays = reference.arrays()
-    name = find_task(arrays)
-    refuse_labels(reference.labels, arrays[name])
-    if name not in outputs:
+    if known is not None and known.labels is reference.labels:
+        return known
+    metric, executor = (ACCURACY, None) if known is None else (known.metric, known.executor)
+    return Task(metric, reference.labels, reference.arrays(), executor)
+
+
+def _class_output(reference: Reference, wanted: Mapping[str, np.ndarray]) -> str | None:
+    """The output that surely holds classes, since there are labels of them."""
+    if reference.labels is None:
         return None
-    got = np.load(outputs[name], mmap_mode="r", allow_pickle=False)
-    if got.shape != arrays[name].shape:
-        return None
-    return judge_accuracy(arrays[name], got, reference.labels, max_drop=max_drop)
+    if reference.task is not None:
+        return reference.task.class_output
+    found = task_outputs(wanted)
+    return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""Which output labels are about, which labels are refused, and what a loss of accuracy means."""
+"""Labels that are classes: which output they are about, which are refused, and what a loss of accuracy means."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError, UsageError
-from edgekit.parity.accuracy import correct, find_task, judge_accuracy, refuse_labels
+from edgekit.parity.accuracy import AccuracyJudgement, predicted, refuse_labels
+from edgekit.parity.task import ACCURACY, Task
 
 Array = NDArray[Any]
 LABELS = np.array([1, 0, 1])
@@ -25,18 +26,20 @@ IMAGE = np.zeros((3, 4, 4), np.float32)
     ids=["probabilities", "logits", "probability", "flat", "classes"],
 )
 def test_accuracy_of_scores_probabilities_and_classes(output: Array) -> None:
-    assert correct(output, LABELS).tolist() == [True, False, True]
-    assert correct(output, LABELS[:, None]).tolist() == [True, False, True]
+    assert predicted(output).tolist() == [1, 1, 1]
+    for labels in (LABELS, LABELS[:, None]):
+        assert Task(ACCURACY, labels, {"output": output}).source_value == pytest.approx(2 / 3)
 
 
 def test_a_nan_is_never_correct() -> None:
     output = np.array([[0.1, np.nan], [0.9, 0.1], [0.1, 0.9]], np.float32)
-    assert correct(output, LABELS).tolist() == [False, True, True]
-    assert correct(np.full((3, 1), np.nan, np.float32), LABELS, like=SINGLE).tolist() == [False] * 3
+    assert predicted(output).tolist() == [-1, 0, 1]
+    assert predicted(np.full((3, 1), np.nan, np.float32), SINGLE).tolist() == [-1] * 3
 
 
 def test_the_source_says_what_an_output_beyond_one_means() -> None:
-    assert correct(SINGLE + np.float32(0.4), LABELS, like=SINGLE).tolist() == [True, False, True]
+    assert predicted(SINGLE + np.float32(0.4), SINGLE).tolist() == [1, 1, 1]
+    assert predicted(SINGLE - np.float32(0.75), SINGLE).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +53,7 @@ def test_the_source_says_what_an_output_beyond_one_means() -> None:
     ],
 )
 def test_the_output_that_labels_are_about(outputs: dict[str, Array], name: str) -> None:
-    assert find_task(outputs) == name
+    assert Task(ACCURACY, LABELS, outputs).output == name
 
 
 @pytest.mark.parametrize(
@@ -64,10 +67,11 @@ def test_the_output_that_labels_are_about(outputs: dict[str, Array], name: str) 
 )
 def test_no_guess_about_labels(outputs: dict[str, Array], code: str) -> None:
     with pytest.raises(UsageError) as caught:
-        find_task(outputs)
+        Task(ACCURACY, LABELS, outputs)
     assert caught.value.code == code
     if code == "several-scores":
         assert "one, two" in caught.value.message
+        assert caught.value.hint == "Say which: --metric accuracy@one"
 
 
 @pytest.mark.parametrize(
@@ -91,17 +95,15 @@ def test_labels_that_do_not_fit_are_refused(output: Array, labels: Array, code: 
     assert words in f"{caught.value} {caught.value.hint}"
 
 
-def test_an_output_without_classes_has_no_accuracy() -> None:
-    with pytest.raises(DataError) as caught:
-        correct(IMAGE, LABELS)
-    assert caught.value.code == "no-classes"
-
-
 def classified(samples: int, wrong: int) -> tuple[Array, Array]:
     labels = np.arange(samples) % 10
     output = np.eye(10, dtype=np.float32)[labels]
     output[:wrong] = np.roll(output[:wrong], 1, axis=1)
     return output, labels
+
+
+def judged(source: Array, got: Array, labels: Array, max_drop: float | None) -> AccuracyJudgement:
+    return Task(ACCURACY, labels, {"scores": source}).judge({"scores": got}, max_drop)
 
 
 @pytest.mark.parametrize(
@@ -121,34 +123,34 @@ def test_accuracy_is_judged_by_the_interval_of_its_drop(
 ) -> None:
     perfect, labels = classified(samples, 0)
     got, _ = classified(samples, wrong)
-    judged = judge_accuracy(perfect, got, labels, max_drop=max_drop)
-    assert judged.verdict == verdict
-    assert bool(judged.reasons) == (verdict != "verified")
-    assert judged.accuracy.source_value == 1.0
-    assert judged.accuracy.drop == pytest.approx(wrong / samples)
-    low, high = judged.accuracy.drop_ci95
+    found = judged(perfect, got, labels, max_drop)
+    assert found.verdict == verdict
+    assert bool(found.reasons) == (verdict != "verified")
+    assert found.accuracy.source_value == 1.0
+    assert found.accuracy.drop == pytest.approx(wrong / samples)
+    low, high = found.accuracy.drop_ci95
     assert low <= wrong / samples <= high
 
 
 def test_a_weak_drop_says_how_many_samples_would_show_it() -> None:
     perfect, labels = classified(200, 0)
-    (reason,) = judge_accuracy(perfect, perfect, labels, max_drop=0.01).reasons
+    (reason,) = judged(perfect, perfect, labels, 0.01).reasons
     needed = int(reason.split("some ")[1].split(" samples")[0].replace(",", ""))
     more, of_more = classified(needed + 200, 0)
-    assert judge_accuracy(more, more, of_more, max_drop=0.01).verdict == "verified"
+    assert judged(more, more, of_more, 0.01).verdict == "verified"
     fewer, of_fewer = classified(needed - 200, 0)
-    assert judge_accuracy(fewer, fewer, of_fewer, max_drop=0.01).verdict == "weak"
-    (hopeless,) = judge_accuracy(perfect, classified(200, 1)[0], labels, max_drop=0.005).reasons
+    assert judged(fewer, fewer, of_fewer, 0.01).verdict == "weak"
+    (hopeless,) = judged(perfect, classified(200, 1)[0], labels, 0.005).reasons
     assert "would show it" not in hopeless
 
 
 def test_an_artifact_that_is_better_than_its_source_is_fine() -> None:
     perfect, labels = classified(500, 0)
-    judged = judge_accuracy(classified(500, 20)[0], perfect, labels, max_drop=0.0)
-    assert judged.verdict == "verified"
-    assert judged.accuracy.drop < 0
+    found = judged(classified(500, 20)[0], perfect, labels, 0.0)
+    assert found.verdict == "verified"
+    assert found.accuracy.drop < 0
 
 
 def test_accuracy_of_nothing_fails() -> None:
     empty, labels = classified(0, 0)
-    assert judge_accuracy(empty, empty, labels, max_drop=0.01).verdict == "failed"
+    assert judged(empty, empty, labels, 0.01).verdict == "failed"

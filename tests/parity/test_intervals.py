@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.parity import intervals
 from edgekit.parity.intervals import (
+    bootstrap,
     clopper_pearson,
     paired_drop,
+    paired_mean,
     regularised_beta,
     share_interval,
     student_quantile,
@@ -98,3 +101,66 @@ def test_paired_drop_holds_the_drop_and_turns_with_the_roles(table: list[int]) -
 @pytest.mark.parametrize(("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (7, 2.3646), (30, 2.0423)])
 def test_student_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
     assert student_quantile(0.975, freedom) == pytest.approx(quantile, abs=1e-4)
+
+
+def test_paired_mean_is_students_interval() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="scipy comes with scikit-learn")
+    differences = np.random.default_rng(0).normal(0.3, 2.0, 17)
+    assert paired_mean(differences) == pytest.approx(stats.ttest_1samp(differences, 0).confidence_interval(0.95))
+    assert paired_mean(np.zeros(4)) == (0.0, 0.0)
+    assert paired_mean(np.ones(1)) == ()
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_paired_mean_covers_about_95_percent(skewed: bool) -> None:
+    random = np.random.default_rng(0)
+    drawn = random.exponential(size=(500, 200)) - 1 if skewed else random.normal(size=(500, 20))
+    limits = [paired_mean(row) for row in drawn]
+    assert 0.93 <= np.mean([low <= 0 <= high for low, high in limits]) <= 0.97
+
+
+def test_a_bootstrap_covers_about_95_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ratio of two sums, as of an intersection and a union."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 400)  # enough here, and 5 times as fast
+    random = np.random.default_rng(0)
+    covered = []
+    for _ in range(200):
+        union = random.integers(5, 50, 80).astype(float)
+        both = random.binomial(union.astype(int), 0.7).astype(float)
+
+        def ratio(weights: np.ndarray, both: np.ndarray = both, union: np.ndarray = union) -> float:
+            return float((weights @ both) / (weights @ union))
+
+        low, high = bootstrap(ratio, 80, value=ratio(np.ones(80)))
+        covered.append(low <= 0.7 <= high)
+    assert 0.9 <= np.mean(covered) <= 0.99
+
+
+def test_a_bootstrap_repeats_and_leaves_out_what_is_undefined() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+
+    def mean(weights: np.ndarray) -> float:
+        return float(weights @ values) / 50
+
+    def sometimes(weights: np.ndarray) -> float:
+        return mean(weights) if weights[0] else float("nan")
+
+    first = bootstrap(mean, 50, value=mean(np.ones(50)))
+    assert first == bootstrap(mean, 50, value=mean(np.ones(50)))
+    assert bootstrap(mean, 50, value=5.0)[1] == 5.0
+    assert bootstrap(sometimes, 50, value=0.0) == pytest.approx(first, abs=0.1)
+    assert bootstrap(lambda weights: float("nan"), 50, value=0.0) == ()
+    assert bootstrap(mean, 1, value=0.0) == ()
+
+
+def test_a_slow_bootstrap_stops_in_time_with_a_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    calls = []
+
+    def slow(weights: np.ndarray) -> float:
+        calls.append(1)
+        return float(weights @ values) / 50
+
+    low, high = bootstrap(slow, 50, value=float(values.mean()), seconds=0.0)
+    assert len(calls) < 50
+    assert (low, high) == pytest.approx(paired_mean(values), abs=0.15)

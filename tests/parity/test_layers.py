@@ -1,0 +1,136 @@
+"""Matching layers with tensors by value, and following a fault back to its operator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit.parity.layers import Layer, arranged, blame, match
+from edgekit.surgery.base import Graph, Operator
+
+RANDOM = np.random.default_rng(3)
+
+
+def values(*shape: int) -> np.ndarray:
+    return RANDOM.normal(size=(4, *shape)).astype(np.float32)
+
+
+def layer(name: str, array: np.ndarray, floor: float = 1e-6) -> Layer:
+    return Layer(name, "Any", array, floor)
+
+
+def graph(*operators: tuple[str, str, str]) -> Graph:
+    """Operators as ``name, inputs, outputs``, tensors separated by blanks; the last one gives the output."""
+    made = tuple(
+        Operator(name, "Any", tuple(reads.split()), tuple(writes.split())) for name, reads, writes in operators
+    )
+    return Graph(made, ("x",), made[-1].outputs, {})
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "other"),
+    [
+        ((8, 6, 3), (2, 0, 1), (3, 8, 6)),
+        ((1, 8, 6, 3), (2, 0, 1), (1, 3, 8, 6)),
+        ((5, 7), (1, 0), (7, 5)),
+        ((5, 1, 7), (), (5, 7)),
+        ((4, 6), (), (24,)),
+    ],
+)
+def test_a_layer_is_found_in_any_layout(shape: tuple[int, ...], axes: tuple[int, ...], other: tuple[int, ...]) -> None:
+    wanted = values(*shape)
+    held = arranged(wanted, axes, (4, *other)) + np.float32(1e-7)
+    (found,) = match([layer("a", wanted)], {"noise": values(*other), "held": held})
+    assert (found.tensor, found.good, found.axes) == ("held", True, axes)
+    assert found.sqnr_db is not None
+    assert found.sqnr_db > 100
+
+
+def test_a_square_layer_is_found_transposed() -> None:
+    wanted = values(6, 6)
+    (found,) = match([layer("a", wanted)], {"held": wanted.transpose(0, 2, 1).copy()})
+    assert found.good
+    assert found.axes == (1, 0)
+
+
+def test_a_faulty_tensor_is_still_the_layers_own() -> None:
+    wanted = values(9)
+    (found,) = match([layer("a", wanted)], {"noise": values(9), "own": wanted * np.float32(1.01)})
+    assert found.tensor == "own"
+    assert not found.good
+    assert found.sqnr_db == pytest.approx(40, abs=3)
+
+
+def test_what_is_far_off_is_no_match() -> None:
+    (found,) = match([layer("a", values(9))], {"noise": values(9), "nan": np.full((4, 9), np.nan, np.float32)})
+    assert found.tensor is None
+    assert not found.good
+
+
+def test_a_quantized_tensor_is_judged_by_its_precision() -> None:
+    wanted = values(50)
+    rough = wanted + 0.05 * values(50)
+    assert match([layer("a", wanted)], {"own": rough}, "int8")[0].good
+    assert not match([layer("a", wanted)], {"own": rough}, "fp16")[0].good
+
+
+CHAIN = graph(("a/Conv", "x", "t1"), ("b/Conv", "t1", "t2"), ("c/Gemm", "t2", "y"))
+
+
+def chain(fault: int) -> tuple[list[Layer], dict[str, np.ndarray]]:
+    """Three layers in a row; from the fault on, tensors are wrong."""
+    arrays = [values(6), values(7), values(8)]
+    layers = [layer(name, array) for name, array in zip("abc", arrays, strict=True)]
+    wrong = [array * np.float32(1.1) if index >= fault else array for index, array in enumerate(arrays)]
+    return layers, dict(zip(("t1", "t2", "y"), wrong, strict=True))
+
+
+@pytest.mark.parametrize("fault", [0, 1, 2])
+def test_the_first_wrong_layer_of_a_chain_is_to_blame(fault: int) -> None:
+    layers, tensors = chain(fault)
+    culprit = blame(CHAIN, match(layers, tensors))
+    assert culprit is not None
+    assert culprit.layer == "abc"[fault]
+    assert culprit.operator.name[0] == "abc"[fault]
+
+
+def test_nobody_is_to_blame_for_what_is_right() -> None:
+    layers, tensors = chain(3)
+    assert blame(CHAIN, match(layers, tensors)) is None
+
+
+def test_what_was_folded_into_a_right_layer_is_innocent() -> None:
+    layers, tensors = chain(1)
+    folded = layer("norm", values(6))
+    culprit = blame(CHAIN, match([folded, *layers], tensors))
+    assert culprit is not None
+    assert culprit.layer == "b"
+
+
+def test_a_fault_in_a_fused_group_names_the_group() -> None:
+    folded = graph(("conv/Conv", "x", "t1"), ("head/Gemm", "t1", "y"))
+    conv, norm, head = values(6), values(6), values(3)
+    layers = [layer("conv", conv), layer("norm", norm), layer("head", head)]
+    culprit = blame(folded, match(layers, {"t1": norm * np.float32(1.1), "y": head * np.float32(1.1)}))
+    assert culprit is not None
+    assert culprit.operator.name == "conv/Conv"
+    assert culprit.layer == "conv"
+
+
+def test_another_branch_that_is_right_does_not_excuse_a_wrong_one() -> None:
+    """The wrong branch runs first, the right one after it."""
+    two = graph(("left/Gemm", "x", "l"), ("right/Gemm", "x", "r"), ("sum/Add", "l r", "y"))
+    left, right, total = values(6), values(6), values(6)
+    layers = [layer("left", left), layer("right", right), layer("sum", total)]
+    tensors = {"l": left * np.float32(1.2), "r": right, "y": total * np.float32(1.1)}
+    culprit = blame(two, match(layers, tensors))
+    assert culprit is not None
+    assert (culprit.layer, culprit.operator.name) == ("left", "left/Gemm")
+
+
+def test_without_names_the_first_layer_without_a_right_tensor_is_to_blame() -> None:
+    layers, tensors = chain(1)
+    nameless = graph(("op1", "x", "t1"), ("op2", "t1", "t2"), ("op3", "t2", "y"))
+    culprit = blame(nameless, match(layers, tensors))
+    assert culprit is not None
+    assert (culprit.layer, culprit.operator.name) == ("b", "op2")
