@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import replace as with_fields  # `replace` is an option of export
 from pathlib import Path
 
+from edgekit.data.read import read_samples
 from edgekit.devices import open_device
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
@@ -23,7 +24,7 @@ from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
 from edgekit.results import ArtifactResult, ExportResult, holds
-from edgekit.samples import golden_subset, read_samples, refuse_labels_without
+from edgekit.samples import golden_subset, refuse_labels_without
 from edgekit.selection import SUFFIXES
 from edgekit.types import Attempt, Evidence, Signature, worst
 from edgekit.workbench import SEED, Workbench, workbench
@@ -183,7 +184,7 @@ def _reference(
 ) -> Reference:
     """What routes are accepted on: the data given, else real samples that the kit has kept, else generated ones."""
     if data is not None:
-        everything = read_samples(data, bench.scratch("data"), source.signature, labels)
+        everything = read_samples(data, bench, source.signature, labels)
         return reference_of(bench, source, golden_subset(everything, bench.scratch("golden"), SEED))
     kept = kit.manifest.golden
     if kept is not None and kept.inputs == "real" and kit.manifest.source.signature == source.signature:

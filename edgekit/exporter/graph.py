@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgekit.errors import UsageError
+from edgekit.exporter.costs import SECONDS
 from edgekit.exporter.loading import Loading
 from edgekit.jobs.process import Context
 from edgekit.registry import Registry, Row
@@ -18,6 +19,12 @@ from edgekit.types import Signature
 
 #: The artifact formats that edgekit makes.
 TARGETS = ("onnx", "openvino", "tflite")
+
+#: Cost of a hop that nobody has measured.
+UNKNOWN = 5.0
+
+#: Behind every way that does not need such a hop.
+FAR = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,11 @@ class HopRow(Row):
     Attributes:
         source, destination: representations it leads from and to.
         backend: Keras backend of the process that it must run in, or None for any.
-        cost: relative time to convert a small model, process start included; routes are tried by cost.
+        cost: expected seconds to get a small model through, process start included, and `behind`; routes are tried
+            by cost.
         limits: what it is known not to convert, in one sentence.
         fixed_sizes: it refuses an input with a free dimension besides the batch.
+        behind: part of the cost that is no time: how far its routes are kept behind those that give a better file.
     """
 
     source: str = ""
@@ -64,6 +73,7 @@ class HopRow(Row):
     cost: float = 1.0
     limits: str = ""
     fixed_sizes: bool = False
+    behind: float = 0.0
 
 
 def conversion_context(backend: str | None, code: Mapping[str, str] | None = None) -> Context:
@@ -83,12 +93,14 @@ def _hop(
     name: str,
     extra: str,
     needs: tuple[str, ...],
-    cost: float,
     limits: str = "",
     backend: str | None = None,
     *,
     fixed_sizes: bool = False,
+    cost: float = UNKNOWN,
+    behind: float = 0.0,
 ) -> HopRow:
+    """A row of this package; `cost` is for a hop that is not in the learned table."""
     source, _, destination = name.partition(">")
     module = name.replace("@", "_").replace(".", "_").replace(">", "_to_")
     return HopRow(
@@ -99,9 +111,10 @@ def _hop(
         source,
         destination,
         backend,
-        cost,
+        SECONDS.get(name, cost) + behind,
         limits,
         fixed_sizes,
+        behind,
     )
 
 
@@ -113,25 +126,22 @@ HOPS = Registry[HopRow](
             "keras@jax>onnx",
             "keras,jax,export-onnx",
             ("keras", "jax", "onnx", "jax2onnx", "onnxruntime"),
-            4,
             backend="jax",
         ),
         _hop(
             "keras@torch>onnx",
             "keras,torch,export-onnx",
             ("keras", "torch", "onnx", "onnxscript", "onnxruntime"),
-            7,
             "needs fixed sizes besides the batch",
             backend="torch",
             fixed_sizes=True,
         ),
-        # It takes 2 s, but transpositions stay around convolutions: such artifacts run up to twice as long.
-        _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), 6, backend="openvino"),
+        # Behind, since transpositions stay around convolutions: such artifacts run up to twice as long.
+        _hop("keras@openvino>openvino", "keras,export-openvino", ("keras", "openvino"), backend="openvino", behind=10),
         _hop(
             "keras@jax>stablehlo",
             "keras,jax",
             ("keras", "jax"),
-            3,
             "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
             backend="jax",
             fixed_sizes=True,
@@ -140,38 +150,36 @@ HOPS = Registry[HopRow](
             "keras@torch>tflite",
             "keras,torch,export-tflite-torch",
             ("keras", "torch", "litert_torch"),
-            6,
             "fixes the batch to 1, needs fixed sizes",
             backend="torch",
             fixed_sizes=True,
         ),
-        _hop("onnx>openvino", "export-openvino", ("openvino",), 0.5),
-        _hop("stablehlo>tflite", "export-tflite", ("litert_converter",), 0.5),
-        # It takes 4 s; the cost keeps TensorFlow, which nothing needs, behind every other way.
+        _hop("onnx>openvino", "export-openvino", ("openvino",)),
+        _hop("stablehlo>tflite", "export-tflite", ("litert_converter",)),
+        # TensorFlow, which nothing needs, stays behind every other way.
         _hop(
             "keras@tensorflow>saved_model",
             "keras,tensorflow",
             ("keras", "tensorflow"),
-            12,
             "at most 128 steps of a recurrent layer, no spaces in names of inputs",
             backend="tensorflow",
+            cost=4,
+            behind=FAR,
         ),
-        _hop("saved_model>openvino", "export-openvino", ("openvino",), 0.5),
-        _hop("saved_model>tflite", "tensorflow", ("tensorflow",), 2, backend="tensorflow"),
+        _hop("saved_model>openvino", "export-openvino", ("openvino",), cost=0.5),
+        _hop("saved_model>tflite", "tensorflow", ("tensorflow",), backend="tensorflow", cost=2),
         # Torch: a module is traced once for all targets.
-        _hop("torch.nn>torch.export", "torch", ("torch",), 3, "no branches that depend on data", backend="torch"),
+        _hop("torch.nn>torch.export", "torch", ("torch",), "no branches that depend on data", backend="torch"),
         _hop(
             "torch.export>onnx",
             "torch,export-onnx",
             ("torch", "onnx", "onnxscript", "onnxruntime"),
-            4,
             backend="torch",
         ),
         _hop(
             "torch.export>openvino",
             "torch,export-openvino",
             ("torch", "openvino"),
-            5,
             "at most 32 steps of a recurrent layer",
             backend="torch",
         ),
@@ -179,18 +187,16 @@ HOPS = Registry[HopRow](
             "torch.export>tflite",
             "torch,export-tflite-torch",
             ("torch", "litert_torch"),
-            6,
             "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
             backend="torch",
             fixed_sizes=True,
         ),
         # JAX.
-        _hop("jax>onnx", "jax,export-onnx", ("jax", "onnx", "jax2onnx", "onnxruntime"), 4, backend="jax"),
+        _hop("jax>onnx", "jax,export-onnx", ("jax", "onnx", "jax2onnx", "onnxruntime"), backend="jax"),
         _hop(
             "jax>stablehlo",
             "jax",
             ("jax",),
-            2,
             "fixes the batch to 1, needs fixed sizes, at most 128 steps of a loop, no while loops",
             backend="jax",
             fixed_sizes=True,
@@ -199,31 +205,36 @@ HOPS = Registry[HopRow](
             "jax.export>stablehlo",
             "jax",
             ("jax",),
-            2,
             "fixes the batch to 1, needs fixed sizes, no loops in the file",
             backend="jax",
             fixed_sizes=True,
         ),
-        # Deployment formats among themselves. The cost keeps a way through one, which may have fixed the batch, behind.
-        _hop("onnx>onnx", "export-onnx", ("onnx", "onnxruntime"), 0.5),
-        _hop("openvino>openvino", "export-openvino", ("openvino",), 0.5),
-        _hop("tflite>tflite", "tflite", ("ai_edge_litert",), 0.5),
-        _hop("tflite>openvino", "tflite,export-openvino", ("ai_edge_litert", "openvino"), 6, "keeps a fixed batch"),
+        # Deployment formats among themselves. A way through one, which may have fixed the batch, stays behind.
+        _hop("onnx>onnx", "export-onnx", ("onnx", "onnxruntime")),
+        _hop("openvino>openvino", "export-openvino", ("openvino",)),
+        _hop("tflite>tflite", "tflite", ("ai_edge_litert",)),
+        _hop(
+            "tflite>openvino",
+            "tflite,export-openvino",
+            ("ai_edge_litert", "openvino"),
+            "keeps a fixed batch",
+            behind=FAR,
+        ),
         _hop(
             "onnx>stablehlo",
             "jax,export-onnx",
             ("jax", "onnx"),
-            6,
             "fixes the batch to 1, needs fixed sizes, at most 128 steps of a recurrent layer",
             backend="jax",
             fixed_sizes=True,
+            behind=FAR,
         ),
         _hop(
             "openvino>onnx",
             "export-openvino,export-onnx",
             ("openvino", "onnx", "onnxruntime"),
-            6,
             "no control flow and no non-maximum suppression",
+            behind=FAR,
         ),
     ),
 )

@@ -8,29 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edgekit.errors import UsageError
+from edgekit.jobs.code import Code
 from edgekit.types import Blob, Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from edgekit.runtimes.base import Session
+    import numpy as np
 
-#: Folders, joined by the path separator, in which a worker looks for code that the user named.
-CODE_PATH = "EDGEKIT_CODE_PATH"
-
-#: The folder the user called from: a factory opens its files relative to it.
-CALLED_FROM = "EDGEKIT_CALLED_FROM"
-
-
-@dataclass(frozen=True)
-class Code:
-    """Python code that the user named; it is never sent.
-
-    Attributes:
-        name: ``file.py``, ``file.py:factory`` or ``package.module:factory``.
-        sha256: of the file, so that a worker runs what was named and nothing else.
-    """
-
-    name: str
-    sha256: str
+    from edgekit.runtimes.base import Arrays, Session
 
 
 @dataclass(frozen=True)
@@ -66,6 +51,15 @@ class SourceSpec:
     kind: str
     files: tuple[Blob, ...]
     loading: Loading
+
+
+class Record(Protocol):
+    """Takes what a layer computes: its name, its kind, and the value, batch first.
+
+    A layer that is called again, and each further value of one, has a number behind a colon.
+    """
+
+    def __call__(self, name: str, kind: str, array: np.ndarray) -> None: ...
 
 
 class Loaded(ABC):
@@ -106,6 +100,26 @@ class Loaded(ABC):
     @abstractmethod
     def open(self) -> Session:
         """Run it as the reference: on the CPU, in the model's own precision."""
+
+    def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
+        """Run one batch layer by layer.
+
+        Args:
+            inputs: one array per input name, batch first.
+            record: is given what each layer computes, as it comes.
+
+        Returns:
+            What the session of `open` returns.
+
+        Raises:
+            UsageError: a source of this kind does not show its layers.
+        """
+        raise UsageError(
+            "no-layers",
+            f"a source of the kind {self.kind} does not show what its layers compute.",
+            received=self.framework,
+            hint="Leave --layers out, or compare with another artifact of the same model: --against ARTIFACT.",
+        )
 
     def ids(self) -> Mapping[str, int]:
         """Different values per input that holds indices, where the model limits them."""

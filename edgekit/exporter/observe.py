@@ -214,7 +214,7 @@ def _are_numbers(outputs: Arrays) -> bool:
 def _unknown_size(signature: Signature, cause: Exception) -> ModelError:
     free, _ = free_axes(signature)[0]
     spec = next(spec for spec in signature.inputs if spec.name == free)
-    shape = "x".join("?" if length is None or axis == 0 else str(length) for axis, length in enumerate(spec.shape))
+    shape = "x".join("?" if axis == 0 else str(length or 224) for axis, length in enumerate(spec.shape))
     return ModelError(
         "unknown-size",
         f"the model runs with none of the sizes {', '.join(map(str, SIZES))} for input {spec.name}: "
@@ -243,13 +243,17 @@ def _noise_floor(
     session: Session, inputs: Mapping[str, np.ndarray], outputs: Arrays, rng: np.random.Generator
 ) -> dict[str, float]:
     """Largest difference per output when every floating input moves by one unit in the last place, up or down."""
-    moved = {
+    return _differences(outputs, _run(session, one_ulp_away(inputs, rng)))
+
+
+def one_ulp_away(inputs: Mapping[str, np.ndarray], rng: np.random.Generator) -> Arrays:
+    """Inputs of which every floating one is moved by one unit in the last place, up or down."""
+    return {
         name: np.nextafter(array, np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype))
         if array.dtype.kind == "f"
         else array
         for name, array in inputs.items()
     }
-    return _differences(outputs, _run(session, moved))
 
 
 def _reacts(

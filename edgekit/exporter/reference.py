@@ -29,7 +29,8 @@ from edgekit.golden import Golden, GoldenSize, golden_file
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
-from edgekit.parity.evaluate import OtherSize, Reference, check_labels
+from edgekit.parity.evaluate import OtherSize, Reference, with_labels
+from edgekit.parity.task import ACCURACY, Metric
 from edgekit.results import SourceSummary
 from edgekit.samples import Samples, save_arrays
 from edgekit.types import Blob, Signature
@@ -135,16 +136,19 @@ def _blob_name(file: Source, path: Path) -> str:
     return path.name if len(source_files(file)) > 1 or path.is_dir() else f"source{path.suffix}"
 
 
-def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None) -> Reference:
+def reference_of(
+    bench: Workbench, source: LoadedSource, samples: Samples | None, metric: Metric = ACCURACY
+) -> Reference:
     """Run the source: its outputs, its noise floor, and which inputs it reacts to.
 
     Args:
         bench: of this command.
         source: the model.
         samples: real samples, or None to generate some from the signature.
+        metric: what the labels of the samples are for.
 
     Raises:
-        UsageError, DataError: labels that cannot be judged, see `check_labels`.
+        UsageError, DataError: labels that cannot be judged, see `with_labels`.
     """
     inputs = {} if samples is None else bench.blobs(samples.arrays)
     with bench.reporter.task(f"reference from {source.context.name}") as update:
@@ -157,7 +161,6 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
         noise_floor=found.noise_floor,
         reacts=found.reacts,
         origin="generated" if samples is None else "real",
-        labels=None if samples is None else samples.load_labels(),
         sizes=tuple(
             OtherSize(
                 inputs=size.inputs,
@@ -168,8 +171,7 @@ def reference_of(bench: Workbench, source: LoadedSource, samples: Samples | None
             for size in found.sizes
         ),
     )
-    check_labels(reference)
-    return reference
+    return with_labels(reference, None if samples is None else samples.load_labels(), metric, bench.executor)
 
 
 def reload_source(kit: Kit, bench: Workbench) -> LoadedSource:
@@ -247,8 +249,8 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
     )
 
 
-def reference_for(kit: Kit, samples: Samples | None, bench: Workbench) -> Reference:
+def reference_for(kit: Kit, samples: Samples | None, bench: Workbench, metric: Metric = ACCURACY) -> Reference:
     """What an artifact of a kit is compared with: its source on the samples given, else the golden samples."""
     if samples is None:
         return stored_reference(kit, bench)
-    return reference_of(bench, reload_source(kit, bench), samples)
+    return reference_of(bench, reload_source(kit, bench), samples, metric)

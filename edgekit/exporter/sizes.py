@@ -14,6 +14,9 @@ Lengths = dict[tuple[str, int], int]
 #: Lengths of the first free dimension, in the order they are tried. Images with many reductions need the large ones.
 SIZES = (32, 64, 16, 8, 128, 224)
 
+#: Most elements of the free dimensions of one input: more than the largest image that is tried, with five channels.
+MOST_ELEMENTS = 1 << 19
+
 #: How far the next free dimension is from the first; networks that halve their input need powers of two.
 APART = (8, 16, 32)
 
@@ -35,14 +38,25 @@ def first_lengths(signature: Signature) -> Iterator[Lengths]:
     """Lengths to try for generated samples, best first.
 
     All free dimensions differ, so that an artifact which swaps two of them cannot hide; where the model refuses
-    that, those of one input differ; else all are equal. Nothing free gives one empty choice.
+    that, those of one input differ; else all are equal. Nothing free gives one empty choice. Lengths that make an
+    input of too many elements are left out: a model with every dimension free may take the largest for channels.
     """
     free = free_axes(signature)
     orders = dict.fromkeys((tuple(range(len(free))), _within_input(free), (0,) * len(free)))
     for size in SIZES if free else (0,):
         for order in orders:
             for apart in APART if any(order) else (0,):
-                yield {dimension: size + apart * place for dimension, place in zip(free, order, strict=True)}
+                found = {dimension: size + apart * place for dimension, place in zip(free, order, strict=True)}
+                if all(elements <= MOST_ELEMENTS for elements in _elements(found).values()):
+                    yield found
+
+
+def _elements(lengths: Lengths) -> dict[str, int]:
+    """Product of the chosen lengths, by input."""
+    found: dict[str, int] = {}
+    for (name, _), length in lengths.items():
+        found[name] = found.get(name, 1) * length
+    return found
 
 
 def other_lengths(lengths: Lengths) -> Iterator[Lengths]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import util
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from edgekit.errors import MissingError, ModelError, UsageError
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, Loading
+from edgekit.exporter.loading import Loading
 from edgekit.exporter.sources.registry import SOURCES, kinds_of_suffix, require_source
 from edgekit.files import companions
+from edgekit.jobs.code import Code, code_environment, find_code, imported_by
 from edgekit.jobs.protocol import blob_of
 from edgekit.registry import install_command
 from edgekit.types import Signature, TensorSpec
@@ -26,8 +25,6 @@ BACKENDS = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow", "openvin
 _KERAS_MEMBERS = {"config.json", "metadata.json"}
 _SAVED_MODEL = "saved_model.pb"
 _INPUT = re.compile(r"(?P<name>[^=]+)=(?P<shape>([1-9][0-9]*|\?)(x([1-9][0-9]*|\?))*)(:(?P<dtype>[a-z0-9]+))?\Z")
-_FACTORY = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<factory>[A-Za-z_]\w*)\Z")
-_IMPORTS = re.compile(r"^\s*(?:import|from)\s+(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Source:
         """The kind, or for a factory a guess from what its file imports; a wrong one only costs a process."""
         if self.loading.factory is None:
             return self.kind
-        imported = set(_IMPORTS.findall(self.path.read_text(errors="replace")))
+        imported = imported_by(self.path)
         if imported & {"keras", "keras_hub"}:
             return "keras"
         return "torch.nn" if imported & {"torch", "transformers", "timm"} else "jax"
@@ -93,13 +90,9 @@ def open_source(model: str | Path, options: SourceOptions | None = None) -> Sour
     """
     options = options or SourceOptions()
     name = str(model)
-    named = _FACTORY.match(name)
-    if named and not Path(name).exists():
-        path = _file_of(named["place"])
-        factory = Code(
-            f"{path.name if named['place'].endswith('.py') else named['place']}:{named['factory']}", _sha(path)
-        )
-        kind = "code"
+    named = find_code(name)
+    if named is not None:
+        (factory, path), kind = named, "code"
     else:
         path, factory = Path(name), None
         kind = _kind_of_file(path)
@@ -117,7 +110,9 @@ def open_source(model: str | Path, options: SourceOptions | None = None) -> Sour
     ]
     digests.append(options.submodel or "")
     whole = digests[0] if not any(digests[1:]) else sha256("\n".join(digests).encode()).hexdigest()
-    return Source(name, path, kind, whole, options, loading, _environment(path, custom) if factory or custom else {})
+    return Source(
+        name, path, kind, whole, options, loading, code_environment((path, *custom)) if factory or custom else {}
+    )
 
 
 def source_files(source: Source) -> tuple[Path, ...]:
@@ -206,45 +201,6 @@ def _check_code(path: Path) -> None:
             received=str(path),
             hint="Give the file that defines the classes: --custom-objects layers.py",
         )
-
-
-def _file_of(place: str) -> Path:
-    """The file of ``path/to/file.py`` or ``package.module``; nothing is imported.
-
-    Raises:
-        ModelError: there is none.
-    """
-    if place.endswith(".py"):
-        if Path(place).is_file():
-            return Path(place)
-        raise ModelError(
-            "no-model-file", "there is no such Python file.", received=place, hint="Give path/to/file.py:factory."
-        )
-    search: Sequence[str] | None = None
-    origin: str | None = None
-    for depth in range(1, place.count(".") + 2):
-        name = ".".join(place.split(".")[:depth])
-        spec = PathFinder.find_spec(name, search) if search else _top_level(name)
-        origin, search = (None, None) if spec is None else (spec.origin, spec.submodule_search_locations)
-        if spec is None:
-            break
-    if origin is None or not Path(origin).is_file():
-        raise ModelError(
-            "no-model-file",
-            f"there is no module {place} in this folder, nor installed.",
-            received=place,
-            hint="Give package.module:factory, or path/to/file.py:factory.",
-        )
-    return Path(origin)
-
-
-def _top_level(name: str) -> ModuleSpec | None:
-    return PathFinder.find_spec(name, [os.getcwd()]) or PathFinder.find_spec(name)
-
-
-def _environment(path: Path, custom: Sequence[Path]) -> dict[str, str]:
-    folders = dict.fromkeys(str(file.resolve().parent) for file in (path, *custom))
-    return {CODE_PATH: os.pathsep.join(folders), CALLED_FROM: os.getcwd()}
 
 
 def _sha(path: Path) -> str:

@@ -117,7 +117,8 @@ def normalisation(ov: Any, x: Any) -> Any:
 def convolutions(ov: Any, x: Any) -> Any:
     plain = ov.convolution(x, _weights(8, 4, 3, 3), [2, 2], [0, 0], [0, 0], [1, 1], "same_lower")
     grouped = ov.group_convolution(x, _weights(2, 4, 2, 3, 3), [2, 2], [1, 1], [1, 1], [1, 1])
-    return ov.concat([plain, grouped], 1)
+    dilated = ov.convolution(x, _weights(8, 4, 3, 2), [2, 2], [0, 0], [0, 0], [2, 3], "same_upper")
+    return ov.concat([plain, grouped, dilated], 1)
 
 
 def transposed(ov: Any, x: Any) -> Any:
@@ -139,6 +140,15 @@ def pools(ov: Any, x: Any) -> Any:
     return ov.concat(parts, 1)
 
 
+def adaptive(ov: Any, x: Any) -> Any:
+    """Over everything, in equal windows, and in windows that overlap."""
+    parts = [
+        *(ov.adaptive_avg_pool(x, _ints(*lengths)) for lengths in ((1, 1), (3, 4), (4, 5))),
+        *(ov.adaptive_max_pool(x, _ints(*lengths), "i32").output(0) for lengths in ((1, 1), (2, 8))),
+    ]
+    return ov.concat([ov.reshape(part, _ints(0, -1), True) for part in parts], 1)
+
+
 def resizing(ov: Any, x: Any) -> Any:
     def resize(mode: str, where: str, rounding: str = "round_prefer_floor") -> Any:
         return ov.interpolate(
@@ -155,7 +165,11 @@ def resizing(ov: Any, x: Any) -> Any:
         resize("linear_onnx", "align_corners"),
         resize("cubic", "pytorch_half_pixel"),
     ]
-    return ov.concat(parts, 1)
+    turned = ov.transpose(x, _ints(0, 2, 3, 1))  # channels last
+    resized = ov.interpolate(
+        *(turned, _ints(9, 13), "linear_onnx", "sizes"), coordinate_transformation_mode="half_pixel", axes=_ints(1, 2)
+    )
+    return ov.add(ov.concat(parts, 1), ov.tile(ov.transpose(resized, _ints(0, 3, 1, 2)), _ints(1, 5, 1, 1)))
 
 
 def slices(ov: Any, x: Any) -> Any:
@@ -208,11 +222,13 @@ def layouts(ov: Any, x: Any) -> Any:
 
 def products(ov: Any, x: Any) -> Any:
     attention = ov.scaled_dot_product_attention(x, x, x)
+    causal = ov.scaled_dot_product_attention(x, x, x, causal=True)
     parts = [
         ov.matmul(x, _weights(5, 8), False, True),
         ov.matmul(x, _weights(6, 5), True, False),
         ov.einsum([x, _weights(8, 3)], "bchw,wk->bchk"),
         attention,
+        causal,
     ]
     return ov.concat([ov.reshape(part, _ints(0, -1), True) for part in parts], 1)
 
@@ -256,7 +272,18 @@ def quantized(ov: Any, x: Any) -> Any:
 MODELS: dict[str, Callable[[Any, Any], Any]] = {
     model.__name__: model
     for model in (
-        *(activations, arithmetic, reductions, normalisation, convolutions, transposed, pools, resizing, slices),
+        *(
+            activations,
+            arithmetic,
+            reductions,
+            normalisation,
+            convolutions,
+            transposed,
+            pools,
+            adaptive,
+            resizing,
+            slices,
+        ),
         *(selections, layouts, products, sequences),
     )
 }

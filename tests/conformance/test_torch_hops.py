@@ -13,8 +13,9 @@ from edgekit.errors import ModelError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import HOPS, Route, conversion_context, routes
 from edgekit.exporter.jobs import ConvertJob
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, Loading, SourceSpec
+from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import Observation, ObserveJob
+from edgekit.jobs.code import CALLED_FROM, CODE_PATH, Code
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Job, blob_of
 from edgekit.runtimes.base import Arrays, OpenOptions

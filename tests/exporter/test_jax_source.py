@@ -14,8 +14,9 @@ import pytest
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import conversion_context
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, Loading, SourceSpec
+from edgekit.exporter.loading import Loading, SourceSpec
 from edgekit.exporter.observe import Observation, ObserveJob
+from edgekit.jobs.code import CALLED_FROM, CODE_PATH, Code
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import blob_of
 from edgekit.types import TensorSpec

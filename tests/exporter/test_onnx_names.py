@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgekit
+from edgekit.exporter.hops._names import name_rest
 from edgekit.exporter.hops._onnx import name_outputs
 from tests.exporter import zoo
 
@@ -36,6 +37,16 @@ def test_an_inner_value_makes_room_for_the_output() -> None:
     onnx.checker.check_model(model, full_check=True)
     assert [value.name for value in model.graph.output] == ["score"]
     np.testing.assert_array_equal(run(model, {"x": x})[0], before[0])
+
+
+def test_a_node_that_lost_its_name_gets_one_that_no_other_has() -> None:
+    kinds = ("Mul", "Mul", "Add", "Mul")
+    nodes = [helper.make_node(kind, [f"v{n}", "x"], [f"v{n + 1}"]) for n, kind in enumerate(kinds)]
+    for node, name in zip(nodes, ("norm/Mul", "norm/Mul_1", "norm/Add", ""), strict=True):
+        node.name = name
+    graph = helper.make_graph(nodes, "g", [], [])
+    name_rest(graph)
+    assert [node.name for node in graph.node] == ["norm/Mul", "norm/Mul_1", "norm/Add", "norm/Mul_2"]
 
 
 @pytest.mark.slow

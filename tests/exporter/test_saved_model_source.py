@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgekit
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob, Description
 from edgekit.exporter.graph import HOPS, conversion_context
@@ -24,6 +25,7 @@ from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.jobs import RunJob
 from edgekit.runtimes.registry import runtime_for
 from edgekit.types import Blob, TensorSpec
+from tests.cli import command
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -101,13 +103,13 @@ class Bench:
 
     def __init__(self, executor: Executor, folder: Path) -> None:
         self.executor = executor
-        self._folder = folder
+        self.folder = folder
         env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "KERAS_BACKEND": "tensorflow"}
         subprocess.run([sys.executable, "-c", _MODELS, str(folder)], check=True, env=env, timeout=300)
 
     def spec(self, model: str, loading: Loading | None = None) -> SourceSpec:
         archive = self.executor.scratch() / ARCHIVE
-        pack(self._folder / model, archive)
+        pack(self.folder / model, archive)
         return SourceSpec("saved_model", (self.executor.add(archive),), loading or Loading())
 
     def describe(self, model: str, loading: Loading | None = None) -> Description:
@@ -175,6 +177,23 @@ def test_a_folder_agrees_on_each_engine(bench: Bench, model: str, target: str) -
             deviation = float(expected[name].std(axis=0).mean())
             assert deviation > 1e-4
             np.testing.assert_allclose(array, expected[name], atol=1e-3 * deviation, rtol=0)
+
+
+@pytest.mark.slow
+def test_the_command_takes_a_folder_to_both_targets(bench: Bench, tmp_path: Path) -> None:
+    """What a user types, from the folder on the disk to artifacts that run on samples of the user's own."""
+    kit = tmp_path / "kit"
+    targets = ("--target", "openvino", "--target", "tflite")
+    done = command.edgekit("export", bench.folder / "text", *targets, "-o", kit, "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.document["verdict"] == "verified", done.document
+    routes = {row["target"]: row["route"] for row in done.document["artifacts"]}
+    assert routes == {target: f"saved_model>{target}" for target in ("openvino", "tflite")}
+    rng = np.random.default_rng(3)
+    inputs = {"at": rng.normal(size=(4, 5)).astype(np.float32), "words": rng.integers(0, 30, (4, 5))}
+    one, other = (edgekit.load(kit, target=target).predict(inputs)["y"] for target in routes)
+    assert one.std(axis=0).min() > 1e-3
+    np.testing.assert_allclose(other, one, atol=1e-4)
 
 
 def test_words_are_drawn_from_the_whole_table(bench: Bench) -> None:

@@ -15,11 +15,12 @@ import pytest
 from edgekit.errors import ModelError, UsageError
 from edgekit.exporter.describe import DescribeJob
 from edgekit.exporter.graph import conversion_context
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, Loaded, Loading, SourceSpec
+from edgekit.exporter.loading import Loaded, Loading, SourceSpec
 from edgekit.exporter.observe import ObserveJob
 from edgekit.exporter.sources import torch_archive
 from edgekit.exporter.sources.registry import load_source_model
 from edgekit.exporter.sources.torch_ import from_object, load_program
+from edgekit.jobs.code import CALLED_FROM, CODE_PATH, Code
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import blob_of
 from edgekit.types import TensorSpec

@@ -153,8 +153,45 @@ def classes() -> Any:
     return keras.Model(features, keras.ops.argmax(layers.Dense(5)(x), axis=-1))
 
 
+def resized() -> Any:
+    """Resizes inside, which JAX cannot trace for any batch."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((10, 12, 3), name="image")
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu")(layers.Resizing(8, 8)(image))
+    x = layers.UpSampling2D(2, interpolation="bilinear")(x)
+    return keras.Model(image, layers.Dense(3, name="score")(layers.Flatten()(x)))
+
+
+def masked() -> Any:
+    """Attention that leaves out padding: the mask is made of the ids, tiled over the queries."""
+    import keras
+    from keras import layers, ops
+
+    ids = keras.Input((6,), dtype="int32", name="ids")
+    x = layers.Embedding(20, 8)(ids)
+    seen = ops.tile(ops.expand_dims(ops.not_equal(ids, 0), 1), (1, 6, 1))
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x, attention_mask=seen))
+    return keras.Model(ids, layers.Dense(3, name="score")(layers.Flatten()(x)))
+
+
+def volume() -> Any:
+    """Convolution, pooling and normalisation over three dimensions."""
+    import keras
+    from keras import layers
+
+    scan = keras.Input((8, 8, 8, 1), name="scan")
+    x = layers.BatchNormalization()(layers.Conv3D(4, 3, strides=(1, 2, 1), padding="same", activation="relu")(scan))
+    x = layers.Conv3DTranspose(3, 2, strides=2)(layers.MaxPooling3D()(x))
+    return keras.Model(scan, layers.Dense(3, name="finding")(layers.Flatten()(x)))
+
+
 MODELS: dict[str, Callable[[], Any]] = {
-    model.__name__: model for model in (cnn, mlp, depthwise, lstm, gru, text, two, generator, anysize, mobile, classes)
+    model.__name__: model
+    for model in (
+        *(cnn, mlp, depthwise, lstm, gru, text, two, generator, anysize, mobile, classes, resized, masked, volume),
+    )
 }
 
 

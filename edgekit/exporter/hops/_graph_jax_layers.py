@@ -334,7 +334,11 @@ def _gemm(node: Node, x: list[Any]) -> Any:
 def _matmul(_node: Node, x: list[Any]) -> Any:
     import jax.numpy as jnp
 
-    return jnp.matmul(*x)
+    left, right = x
+    if left.ndim > 3 and right.ndim == 2:  # litert-converter fails at pictures of one pixel
+        made = jnp.matmul(left.reshape(-1, left.shape[-1]), right)
+        return made.reshape(*left.shape[:-1], right.shape[-1])
+    return jnp.matmul(left, right)
 
 
 def _einsum(node: Node, x: list[Any]) -> Any:

@@ -20,9 +20,29 @@ def _window(op: Any) -> dict[str, Any]:
     window: dict[str, Any] = {"strides": list(flags["strides"])}
     if "dilations" in flags:
         window["dilations"] = list(flags["dilations"])
+    if any(step != 1 for step in window.get("dilations", ())) and flags["auto_pad"].startswith("same"):
+        return {**window, "pads": _pads_that_keep(op)}
     if flags["auto_pad"] in _AUTO_PAD:
         return {**window, "auto_pad": _AUTO_PAD[flags["auto_pad"]]}
     return {**window, "pads": [*flags["pads_begin"], *flags["pads_end"]]}
+
+
+def _pads_that_keep(op: Any) -> list[int]:
+    """``same`` padding as numbers: onnxruntime refuses it by name where the window has holes.
+
+    Raises:
+        ModelError: it depends on a free size.
+    """
+    flags, sizes = op.get_attributes(), (lengths(op.input(0)) or [])[2:]
+    window = flags.get("kernel") or (lengths(op.input(1)) or [])[-len(sizes) :]
+    totals = []
+    for size, cells, step, hole in zip(sizes, window, flags["strides"], flags["dilations"], strict=True):
+        if cells is None or (size is None and step != 1):
+            raise unsupported(op, "same padding of a free size")
+        reach = (cells - 1) * hole + 1
+        totals.append(reach - 1 if size is None else max((-(-size // step) - 1) * step + reach - size, 0))
+    less, more = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return [*less, *more] if flags["auto_pad"] == "same_upper" else [*more, *less]
 
 
 def _fixed(op: Any, index: int) -> list[int]:
@@ -118,6 +138,42 @@ def _pool(w: Writer, op: Any, x: list[str]) -> Any:
     return w.add("AveragePool", x[0], count_include_pad=int(not flags["exclude-pad"]), **settings)
 
 
+def _adaptive_pool(w: Writer, op: Any, x: list[str]) -> Any:
+    """Over the whole size, or in windows of equal size: ONNX has no others."""
+    is_max = op.get_type_name() == "AdaptiveMaxPool"
+    if is_max and op.output(1).get_target_inputs():
+        raise unsupported(op, "indices")
+    wanted = [int(length) for length in np.atleast_1d(w.needed(op, 1, "output lengths"))]
+    sizes = (lengths(op.input(0)) or [])[2:]
+    if set(wanted) == {1}:
+        axes = w.constant(list(range(2, 2 + len(wanted))))
+        made = w.add("ReduceMax" if is_max else "ReduceMean", x[0], axes, keepdims=1)
+    elif any(size is None or size % length for size, length in zip(sizes, wanted, strict=True)):
+        return _uneven_average(w, op, x[0], wanted)
+    else:
+        steps = [size // length for size, length in zip(sizes, wanted, strict=True) if size is not None]
+        made = w.add("MaxPool" if is_max else "AveragePool", x[0], kernel_shape=steps, strides=steps)
+    return [made, ""][: op.get_output_size()]
+
+
+def _uneven_average(w: Writer, op: Any, value: str, wanted: list[int]) -> str:
+    """Windows that overlap, as a product with a matrix for each axis (AdaptiveAvgPool, OpenVINO)."""
+    sizes = (lengths(op.input(0)) or [])[2:]
+    if op.get_type_name() == "AdaptiveMaxPool" or None in sizes:
+        raise unsupported(op, "windows of unequal or free size")
+    rank, dtype = rank_of(op), dtype_of(op.input(0))
+    for axis, (size, length) in enumerate(zip(sizes, wanted, strict=True), start=2):
+        assert size is not None
+        shares = np.zeros((size, length))
+        for cell in range(length):
+            first, last = cell * size // length, -(-(cell + 1) * size // length)
+            shares[first:last, cell] = 1 / (last - first)
+        order = [*(other for other in range(rank) if other != axis), axis]
+        product = w.add("MatMul", w.transpose(value, order), w.constant(shares, dtype))
+        value = w.transpose(product, [int(place) for place in np.argsort(order)])
+    return value
+
+
 def _matmul(w: Writer, op: Any, x: list[str]) -> str:
     flags, sides = op.get_attributes(), list(x)
     for index, name in enumerate(("transpose_a", "transpose_b")):
@@ -137,8 +193,8 @@ def _einsum(w: Writer, op: Any, x: list[str]) -> str:
 
 def _attention(w: Writer, op: Any, x: list[str]) -> str:
     """``softmax(q k / sqrt(size) + mask) v`` (scaled_dot_product_attention, OpenVINO)."""
-    if op.get_attributes()["causal"] or len(x) > 5:
-        raise unsupported(op, "a causal mask or a sink")
+    if len(x) > 5:
+        raise unsupported(op, "a sink")
     dtype, rank, shape = dtype_of(op.input(0)), rank_of(op, 1), lengths(op.input(0))
     size = shape[-1] if shape is not None else None
     if len(x) < 5 and size is None:
@@ -146,12 +202,27 @@ def _attention(w: Writer, op: Any, x: list[str]) -> str:
     scale = x[4] if len(x) > 4 else w.constant(1 / np.sqrt(size or 1), dtype)
     keys = w.transpose(x[1], [*range(rank - 2), rank - 1, rank - 2])
     scores = w.add("MatMul", w.add("Mul", x[0], scale), keys)
-    if len(x) > 3:
+    if op.get_attributes()["causal"]:  # then it heeds no other mask
+        scores = w.add("Add", scores, w.constant(_causal_mask(op), dtype))
+    elif len(x) > 3:
         mask = x[3]
         if dtype_of(op.input(3)) == np.bool_:
             mask = w.add("Where", mask, w.constant(0, dtype), w.constant(-np.inf, dtype))
         scores = w.add("Add", scores, mask)
     return w.add("MatMul", w.add("Softmax", scores, axis=-1), x[2])
+
+
+def _causal_mask(op: Any) -> np.ndarray:
+    """Negative infinity for keys after the query ``(query, key)``.
+
+    Raises:
+        ModelError: a length is free.
+    """
+    steps = [(lengths(op.input(index)) or [None, None])[-2] for index in (0, 1)]
+    known = [step for step in steps if step is not None]
+    if len(known) < len(steps):
+        raise unsupported(op, "a causal mask of free size")
+    return np.triu(np.full(known, -np.inf), 1)
 
 
 def _batch_norm(w: Writer, op: Any, x: list[str]) -> str:
@@ -223,7 +294,7 @@ def _interpolate(w: Writer, op: Any, x: list[str]) -> str:
     where, rounding = flags["coordinate_transformation_mode"], flags["nearest_mode"]
     if rounding == "simple" or where == "tf_half_pixel_for_nn":
         raise unsupported(op, "this way of rounding")
-    settings = {
+    settings: dict[str, Any] = {
         "mode": mode,
         "axes": [int(axis) for axis in axes],
         "coordinate_transformation_mode": where,
@@ -231,12 +302,34 @@ def _interpolate(w: Writer, op: Any, x: list[str]) -> str:
         "cubic_coeff_a": flags["cube_coeff"],
         "antialias": int(flags["antialias"]),
     }
+    given = w.static(op, place)
+    if given is None:
+        kind = (x[0], "", w.cast(x[place], np.float32)) if by_scales else (x[0], "", "", w.int64(op, place, x[place]))
+        return w.add("Resize", *kind, **settings)
+    # onnxruntime loses the lengths of some axes when it moves a transposition past them: say those of all.
+    known = dict(zip(settings.pop("axes"), given.tolist(), strict=True))
     if by_scales:
-        return w.add("Resize", x[0], "", w.cast(x[place], np.float32), **settings)
-    return w.add("Resize", x[0], "", "", w.int64(op, place, x[place]), **settings)
+        every = w.constant([known.get(axis, 1.0) for axis in range(rank_of(op))], np.float32)
+        return w.add("Resize", x[0], "", every, **settings)
+    return w.add("Resize", x[0], "", "", _all_lengths(w, op, x[0], known), **settings)
+
+
+def _all_lengths(w: Writer, op: Any, value: str, known: dict[int, int]) -> str:
+    """Lengths of every axis: those that are known, else those of a value, computed where they are free."""
+    own = lengths(op.input(0))
+    sizes = [known.get(axis, own[axis] if own is not None else None) for axis in range(rank_of(op))]
+    if None not in sizes:
+        return w.constant(sizes)
+    parts = [
+        w.add("Shape", value, start=axis, end=axis + 1) if size is None else w.constant([size])
+        for axis, size in enumerate(sizes)
+    ]
+    return w.add("Concat", *parts, axis=0)
 
 
 OPERATORS: dict[str, Translate] = {
+    "AdaptiveAvgPool": _adaptive_pool,
+    "AdaptiveMaxPool": _adaptive_pool,
     "AvgPool": _pool,
     "BatchNormInference": _batch_norm,
     "Convolution": _convolution,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import ModelError
+from edgekit.exporter.hops._batches import BATCHES, with_free_batch
+from edgekit.exporter.hops._jax_patches import convolutions_of_volumes
 from edgekit.exporter.hops._names import jax_scopes
 from edgekit.exporter.hops._onnx import name_outputs, opset_of, save
 from edgekit.exporter.hops._pooling import to_channels_first
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest
 
 Function = Callable[..., tuple[Any, ...]]
+
+#: Makes a function for abstract inputs.
+Way = Callable[[Sequence[Any]], Function]
 
 #: Loops up to this many steps are written out in ONNX: 1.3 to 2.8 times faster than a loop on both engines (LSTM
 #: with 12 steps, two GRU with 10), and their matrices can be quantized.
@@ -52,29 +57,70 @@ def to_onnx(function: Function, arrays: Sequence[Any], request: HopRequest) -> P
     return save(model, request)
 
 
-def to_onnx_somehow(ways: Sequence[Callable[[], Function]], arrays: Sequence[Any], request: HopRequest) -> Path:
+def to_onnx_somehow(ways: Sequence[Way], arrays: Sequence[Any], request: HopRequest) -> Path:
     """Write ``model.onnx`` in the first way whose result onnxruntime runs.
 
     jax2onnx replaces functions of JAX and layers of Flax by its own while it traces. That gives fewer operators (a
     transformer of two blocks runs in 0.8 ms, not 1.7), but its own do not take every argument, and now and then fix
-    the batch. Primitive by primitive (`edgekit.exporter.sources._jaxpr`) more models get through.
+    the batch. Primitive by primitive (`edgekit.exporter.sources._jaxpr`) more models get through. Where the batch is
+    what none of them keeps free, two graphs of a fixed batch become one (`edgekit.exporter.hops._batches`).
 
     Args:
-        ways: functions that compute the same, the better one first; each is made when it is tried.
+        ways: from abstract inputs to functions that compute the same, the better one first.
         arrays, request: see `to_onnx`.
 
     Raises:
         Exception: of the last way.
     """
-    *first, last = ways
-    for way in first:
+    opset_of(request)  # refused before any work
+    refusal: Exception | None = None
+    for way in ways:
         try:
-            path = to_onnx(way(), arrays, request)
-            _run_once(path, request.signature)
-        except Exception:  # noqa: BLE001  # jax2onnx fails in many ways; what fails on the last way is raised
-            continue
-        return path
-    return to_onnx(last(), arrays, request)
+            return _checked(to_onnx(_made(way, arrays, request), arrays, request), request)
+        except Exception as err:  # noqa: BLE001  # jax2onnx fails in many ways; what fails on the last way is raised
+            refusal = err
+    for way in ways if _only_batch_is_free(request.signature) else ():
+        try:
+            return _checked(_of_two_batches(way, request), request)
+        except Exception as err:  # noqa: BLE001  # the same; what was said about the free batch is more to the point
+            logging.getLogger(__name__).debug("of two batches: %s", err)
+    assert refusal is not None
+    raise refusal
+
+
+def _made(way: Way, arrays: Sequence[Any], request: HopRequest) -> Function:
+    with undecided(request):
+        return way(arrays)
+
+
+def _of_two_batches(way: Way, request: HopRequest) -> Path:
+    """Write ``model.onnx`` from what the function gives for two batches.
+
+    Raises:
+        Exception: jax2onnx fails, or the two differ in more than the batch.
+    """
+    import jax
+
+    models = []
+    for batch in BATCHES:
+        arrays = [
+            jax.ShapeDtypeStruct((batch, *(length or 1 for length in spec.shape[1:])), spec.dtype)
+            for spec in request.signature.inputs
+        ]
+        models.append(_converted(way(arrays), arrays, request))
+    model = with_free_batch(models, [spec.name for spec in request.signature.inputs])
+    to_channels_first(model.graph)
+    return save(model, request)
+
+
+def _only_batch_is_free(signature: Signature) -> bool:
+    free = [[length is None for length in spec.shape] for spec in signature.inputs]
+    return all(axes[0] and not any(axes[1:]) for axes in free)
+
+
+def _checked(path: Path, request: HopRequest) -> Path:
+    _run_once(path, request.signature)
+    return path
 
 
 def _run_once(path: Path, signature: Signature) -> None:
@@ -88,7 +134,9 @@ def _run_once(path: Path, signature: Signature) -> None:
 
     if signature.batch is not None or any(None in spec.shape[1:] for spec in signature.inputs):
         return
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # a failure here is no error: the next way is tried
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         shapes = {spec.name: (batch, *(length or 1 for length in spec.shape[1:])) for spec in signature.inputs}
         session.run(None, {spec.name: np.ones(shapes[spec.name], spec.dtype) for spec in signature.inputs})
@@ -128,7 +176,7 @@ def too_many_steps(loops: tuple[str, ...], hint: str) -> ModelError:
 
 
 def _converted(function: Function, arrays: Sequence[Any], request: HopRequest) -> onnx.ModelProto:
-    with _without_equinox(), jax_scopes():
+    with _without_equinox(), jax_scopes(), convolutions_of_volumes():
         import jax2onnx
 
         model = jax2onnx.to_onnx(

@@ -138,11 +138,35 @@ def jax_scopes() -> Iterator[None]:
         lowering_dispatch.lower_equation_with_plugin = original
 
 
+@contextmanager
+def litert_names() -> Iterator[None]:
+    """Make litert-torch name operators by their layers: its own names are full names of classes, ours among them."""
+    from litert_torch.backend.debuginfo import _build
+
+    def named(node: Any) -> str:
+        paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+        return "/".join(filter(None, [_without_wrappers(paths[-1]) if paths else "", node.name])) + ";"
+
+    original = _build._get_hierarchy
+    _build._get_hierarchy = named
+    try:
+        yield
+    finally:
+        _build._get_hierarchy = original
+
+
+def _without_wrappers(path: str) -> str:
+    """Path of a layer from that of a module, without those that edgekit puts around it."""
+    for prefix in ("L['self'].", "model.", f"{SCOPES}."):
+        path = path.removeprefix(prefix)
+    return "" if path == "model" else path.removesuffix(".inner").replace(".", "/")
+
+
 def name_nodes(graph: onnx.GraphProto) -> None:
     """Call nodes by the layers in their notes, in place; a node without a note keeps its name."""
-    taken: dict[str, int] = {}
-    for node in graph.node:
-        path = _layer_of({note.key: note.value for note in node.metadata_props})
+    paths = [_layer_of({note.key: note.value for note in node.metadata_props}) for node in graph.node]
+    taken: dict[str, int] = {node.name: 1 for node, path in zip(graph.node, paths, strict=True) if not path}
+    for node, path in zip(graph.node, paths, strict=True):
         if path:
             node.name = _unique(f"{path}/{node.op_type}", taken)
 
@@ -160,8 +184,14 @@ def name_rest(graph: onnx.GraphProto) -> None:
 
 
 def _unique(name: str, taken: dict[str, int]) -> str:
-    taken[name] = taken.get(name, 0) + 1
-    return name if taken[name] == 1 else f"{name}_{taken[name] - 1}"
+    """A name with the next number that no other has."""
+    found, count = name, taken.get(name, 0)
+    while found in taken:
+        found = f"{name}_{count}"
+        count += 1
+    taken[name] = max(count, 1)
+    taken.setdefault(found, 1)
+    return found
 
 
 def _layer_of(notes: Mapping[str, str]) -> str:
@@ -170,6 +200,4 @@ def _layer_of(notes: Mapping[str, str]) -> str:
         return notes[LAYER]
     modules = ast.literal_eval(notes[TORCH_SCOPES])[:-1] if TORCH_SCOPES in notes else ()
     inner = next((path for path in reversed(modules) if path), "")
-    for prefix in ("model.", f"{SCOPES}."):
-        inner = inner.removeprefix(prefix)
-    return "" if inner == "model" else inner.replace(".", "/")
+    return _without_wrappers(inner)

@@ -52,6 +52,30 @@ def plain_layer_normalization(loaded: KerasModel) -> None:
                 layer.call = _plain_call(layer)
 
 
+def flatten_dense(loaded: KerasModel) -> None:
+    """Let dense layers compute over a matrix where they are given four axes or more, in place; for fixed shapes.
+
+    The converters to TFLite write a product over pictures of one pixel that they refuse themselves.
+    """
+    import keras
+
+    for layer in loaded.layers:
+        if type(layer) is keras.layers.Dense:
+            layer.call = _flat_call(layer.call)
+
+
+def _flat_call(inner: Any) -> Any:
+    from keras import ops
+
+    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(inputs.shape) < 4:
+            return inner(inputs, *args, **kwargs)
+        outputs = inner(ops.reshape(inputs, (-1, inputs.shape[-1])), *args, **kwargs)
+        return ops.reshape(outputs, (*inputs.shape[:-1], outputs.shape[-1]))
+
+    return call
+
+
 def _plain_call(layer: Any) -> Any:
     from keras import ops
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.exporter.hops._jax import MOST_STEPS_ONNX, Function, to_onnx_somehow, undecided
+from edgekit.exporter.hops._jax import MOST_STEPS_ONNX, to_onnx_somehow
+from edgekit.exporter.hops._jax_patches import plain_extremes
 from edgekit.exporter.hops._normalization import fold_normalization, plain_layer_normalization
 from edgekit.exporter.sources._jax_shapes import symbolic
 from edgekit.exporter.sources._jaxpr import trace
@@ -25,10 +26,9 @@ def convert(request: HopRequest) -> Path:
     fold_normalization(loaded)
     plain_layer_normalization(loaded)
     loaded.unroll(MOST_STEPS_ONNX)
-    arrays = symbolic(request.signature.inputs)
-
-    def by_primitives() -> Function:
-        with undecided(request):
-            return trace(loaded.function(), arrays).evaluate(MOST_STEPS_ONNX)
-
-    return to_onnx_somehow([loaded.function, by_primitives], arrays, request)
+    ways = [
+        lambda _: loaded.function(),
+        lambda arrays: trace(loaded.function(), arrays).evaluate(MOST_STEPS_ONNX),
+    ]
+    with plain_extremes():
+        return to_onnx_somehow(ways, symbolic(request.signature.inputs), request)

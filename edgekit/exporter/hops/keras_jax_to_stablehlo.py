@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._jax import MODULE, MOST_STEPS_STABLEHLO, fixed, to_stablehlo, too_many_steps
-from edgekit.exporter.hops._normalization import fold_normalization
+from edgekit.exporter.hops._jax_patches import plain_extremes
+from edgekit.exporter.hops._normalization import flatten_dense, fold_normalization
 from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ def convert(request: HopRequest) -> Path:
     fixed(request.signature)  # refuses free dimensions before anything is loaded
     loaded = load(request.model, request.loading)
     fold_normalization(loaded)
+    flatten_dense(loaded)
     loops = loaded.unroll(MOST_STEPS_STABLEHLO)
     if loops:
         hint = "Fix the number of steps with --input, or choose another --route."
         raise too_many_steps(tuple(f"layer {name}" for name in loops), hint)
     path = request.folder / MODULE
-    path.write_bytes(to_stablehlo(loaded.function(), request.signature).mlir_module_serialized)
+    with plain_extremes():
+        path.write_bytes(to_stablehlo(loaded.function(), request.signature).mlir_module_serialized)
     return path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.exporter.hops._names import layer_scopes
-from edgekit.exporter.hops._normalization import fold_normalization
+from edgekit.exporter.hops._names import layer_scopes, litert_names
+from edgekit.exporter.hops._normalization import flatten_dense, fold_normalization
 from edgekit.exporter.hops._torch import named, zeros
 from edgekit.exporter.sources.keras_ import load
 
@@ -25,7 +25,9 @@ def convert(request: HopRequest) -> Path:
     examples = zeros(request.signature, 1)
     loaded = load(request.model, request.loading)
     fold_normalization(loaded)
+    flatten_dense(loaded)
     layer_scopes(loaded)
     path = request.folder / "model.tflite"
-    litert_torch.convert(named(loaded, request.signature), sample_kwargs=examples).export(str(path))
+    with litert_names():
+        litert_torch.convert(named(loaded, request.signature), sample_kwargs=examples).export(str(path))
     return path

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.exporter.hops._names import litert_names
 from edgekit.exporter.hops._torch import named, refuse_loops, zeros
 from edgekit.exporter.sources.torch_ import load_program
 
@@ -29,8 +30,9 @@ def convert(request: HopRequest) -> Path:
     refuse_loops(loaded.program, MOST_STEPS)
     path = request.folder / "model.tflite"
     wide = any(spec.dtype == "int64" for spec in (*request.signature.inputs, *request.signature.outputs))
-    converted = litert_torch.convert(
-        named(loaded, request.signature), sample_kwargs=examples, **({"enable_x64": True} if wide else {})
-    )
-    converted.export(str(path))
+    with litert_names():
+        converted = litert_torch.convert(
+            named(loaded, request.signature), sample_kwargs=examples, **({"enable_x64": True} if wide else {})
+        )
+        converted.export(str(path))
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,30 @@ _KEEPS_INDICES = frozenset(
         *("select_n", "squeeze", "stop_gradient", "transpose"),
     }
 )
+
+
+#: Takes the named scopes around an equation, the equation, and what it computed.
+Watch = Callable[[str, Any, Sequence[Any]], None]
+
+
+class _Watching:
+    """Shows equations, with the scopes that they lie in."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._scopes: list[str] = []  # of the equations around, each relative to the one around it
+
+    @contextmanager
+    def inside(self, equation: Any) -> Iterator[None]:
+        self._scopes.append(str(equation.source_info.name_stack))
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    def show(self, equation: Any, values: Sequence[Any]) -> None:
+        path = "/".join(filter(None, [*self._scopes, str(equation.source_info.name_stack)]))
+        self._watch(path, equation, values)
 
 
 @dataclass(frozen=True)
@@ -69,9 +94,18 @@ class Traced:
         """
 
         def function(*arrays: Any) -> tuple[Any, ...]:
-            return tuple(_evaluate(*_opened(self.closed), arrays, most_steps))
+            return tuple(_evaluate(*_live(*_opened(self.closed)), arrays, most_steps))
 
         return function
+
+    def watched(self, arrays: Sequence[Any], watch: Watch) -> list[Any]:
+        """Compute the function equation by equation, inner functions in place, and show each.
+
+        Args:
+            arrays: of the shapes it was traced with.
+            watch: is given the scopes around an equation, the equation, and what it computed.
+        """
+        return _evaluate(*_opened(self.closed), arrays, 0, _Watching(watch))
 
     def held(self) -> dict[int, Any]:
         """Weights by identity: inner functions share them."""
@@ -148,6 +182,19 @@ def _rewritten_in(value: Any, arrays: Mapping[int, np.ndarray]) -> Any:
     return _rewritten(value, arrays) if _is_function(value) else value
 
 
+def _live(jaxpr: Any, consts: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    """A function without what no result depends on: random keys of a dropout that is off, which no format holds."""
+    needed = {var for var in jaxpr.outvars if not hasattr(var, "val")}
+    kept = []
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or not needed.isdisjoint(equation.outvars):
+            kept.append(equation)
+            needed.update(var for var in equation.invars if not hasattr(var, "val"))
+    pairs = [(var, array) for var, array in zip(jaxpr.constvars, consts, strict=True) if var in needed]
+    new = jaxpr.replace(eqns=kept[::-1], constvars=[var for var, _ in pairs], debug_info=jaxpr.debug_info)
+    return new, [array for _, array in pairs]
+
+
 def _is_function(item: Any) -> bool:
     return hasattr(item, "eqns")
 
@@ -164,8 +211,10 @@ def _is_short(equation: Any, most_steps: int) -> bool:
     return equation.primitive.name == "scan" and isinstance(steps, int) and steps <= most_steps
 
 
-def _evaluate(jaxpr: Any, consts: Sequence[Any], arrays: Sequence[Any], most_steps: int) -> list[Any]:
-    """Compute each equation in turn, calls and short loops in place."""
+def _evaluate(
+    jaxpr: Any, consts: Sequence[Any], arrays: Sequence[Any], most_steps: int, watching: _Watching | None = None
+) -> list[Any]:
+    """Compute each equation in turn, short loops in place; calls too, where one holds such a loop or all is watched."""
     values: dict[Any, Any] = {}
 
     def read(atom: Any) -> Any:
@@ -175,7 +224,7 @@ def _evaluate(jaxpr: Any, consts: Sequence[Any], arrays: Sequence[Any], most_ste
     values.update(zip(jaxpr.invars, arrays, strict=True))
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
-        found = _compute(equation, operands, most_steps)
+        found = _compute(equation, operands, most_steps) if watching is None else _show(equation, operands, watching)
         values.update(zip(equation.outvars, found, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
@@ -192,6 +241,16 @@ def _compute(equation: Any, operands: list[Any], most_steps: int) -> Sequence[An
     functions, params = given if isinstance(given, tuple) else ((), given)  # a pair in older versions of JAX
     result = primitive.bind(*functions, *operands, **params)
     return result if primitive.multiple_results else [result]
+
+
+def _show(equation: Any, operands: list[Any], watching: _Watching) -> Sequence[Any]:
+    inner = next(_inner(equation), None) if equation.primitive.name in _CALLS else None
+    if inner is not None:
+        with watching.inside(equation):
+            return _evaluate(*_opened(inner), operands, 0, watching)
+    found = _compute(equation, operands, 0)
+    watching.show(equation, found)
+    return found
 
 
 def _holds_short_loop(inner: Any, most_steps: int) -> bool:

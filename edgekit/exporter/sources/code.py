@@ -8,21 +8,15 @@ a dictionary of arrays or tensors by input name, a tuple or list of them in orde
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from edgekit.errors import ModelError, UsageError
-from edgekit.exporter.loading import CALLED_FROM, CODE_PATH, Code, FromObject, Loaded, Loading
+from edgekit.errors import ModelError
+from edgekit.exporter.loading import FromObject, Loaded, Loading
 from edgekit.exporter.sources.registry import SOURCES
-from edgekit.jobs.protocol import blob_of
-
-_modules: dict[Code, ModuleType] = {}
+from edgekit.jobs.code import function_of, import_code, users_code
 
 
 def load(path: Path | None, loading: Loading) -> Loaded:
@@ -54,19 +48,9 @@ def call_factory(loading: Loading) -> Any:
         ModelError: the code raised.
     """
     assert loading.factory is not None
-    module = import_code(loading.factory)
-    name = loading.factory.name.partition(":")[2]
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        names = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise UsageError(
-            "no-such-factory",
-            f"{loading.factory.name.partition(':')[0]} has no function {name!r}.",
-            received=loading.factory.name,
-            hint=f"It has: {', '.join(names[:12]) or 'no functions'}.",
-        )
+    factory = function_of(loading.factory)
     _prepare_keras()
-    with _called_from(), _users_code(loading.factory):
+    with users_code(loading.factory):
         return factory()
 
 
@@ -82,7 +66,7 @@ def example_inputs(loading: Loading) -> Mapping[str, Any] | Sequence[Any] | None
     factory = loading.factory.name.partition(":")[2]
     found = getattr(module, f"{factory}_example_inputs", getattr(module, "example_inputs", None))
     if callable(found):
-        with _called_from(), _users_code(loading.factory):
+        with users_code(loading.factory):
             found = found()
     if found is None or isinstance(found, (Mapping, tuple, list)):
         return found
@@ -94,96 +78,6 @@ def example_inputs(loading: Loading) -> Mapping[str, Any] | Sequence[Any] | None
         received=type(found).__name__,
         hint="Example: example_inputs = {'image': numpy.zeros((1, 3, 32, 32), 'float32')}",
     )
-
-
-def import_code(code: Code) -> ModuleType:
-    """The module of code that the user named, imported once per process.
-
-    Raises:
-        UsageError: it is not there, or is not what was named.
-        ModelError: it raised.
-    """
-    if code not in _modules:
-        place = code.name.partition(":")[0]
-        with _called_from(), _users_code(code):
-            _modules[code] = _import_file(code, place) if place.endswith(".py") else _import_module(code, place)
-    return _modules[code]
-
-
-def _import_file(code: Code, name: str) -> ModuleType:
-    for folder in os.environ.get(CODE_PATH, "").split(os.pathsep):
-        path = Path(folder) / name
-        if path.is_file() and blob_of(path).sha256 == code.sha256:
-            _look_in(folder)
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[path.stem] = module  # pickling, dataclasses and typing look there
-            spec.loader.exec_module(module)
-            return module
-    raise _changed(code)
-
-
-def _import_module(code: Code, name: str) -> ModuleType:
-    _look_in(os.environ.get(CALLED_FROM, "."))
-    module = importlib.import_module(name)
-    if module.__file__ is None or blob_of(Path(module.__file__)).sha256 != code.sha256:
-        raise _changed(code)
-    return module
-
-
-def _look_in(folder: str) -> None:
-    """Find the neighbours of a file as Python does when it is run."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-
-
-def _changed(code: Code) -> UsageError:
-    return UsageError(
-        "code-changed", f"{code.name} is gone, or has changed since the command began.", hint="Run the command again."
-    )
-
-
-@contextmanager
-def _called_from() -> Iterator[None]:
-    """The user's folder as the working directory, for code that opens files."""
-    before = Path.cwd()
-    os.chdir(os.environ.get(CALLED_FROM, "."))
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-@contextmanager
-def _users_code(code: Code) -> Iterator[None]:
-    """Say whose error it was.
-
-    Raises:
-        ModelError: with the error and its place in the user's file.
-    """
-    try:
-        yield
-    except (UsageError, ModelError):
-        raise
-    except Exception as err:  # the user's code raises whatever it likes
-        text = str(err).strip().splitlines() or [""]
-        raise ModelError(
-            "code-raised",
-            f"{code.name} raised {type(err).__name__}: {text[0][:300]}".rstrip(": ") + _place(err),
-            hint="Run it alone first: python -c 'import …'; --debug shows the traceback.",
-        ) from err
-
-
-def _place(err: Exception) -> str:
-    trace, line = err.__traceback__, ""
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if "site-packages" not in path.parts and path.parent != Path(__file__).parent and path.is_file():
-            line = f" ({path.name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return line
 
 
 def _prepare_keras() -> None:

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import ModelError
-from edgekit.exporter.loading import Loaded, Loading
+from edgekit.exporter.loading import Loaded, Loading, Record
 from edgekit.exporter.sources._flops import flops_of_jax
 from edgekit.exporter.sources._jax_arguments import argument_names, check_pins, read_arguments, wrong_pin
+from edgekit.exporter.sources._jax_layers import run
 from edgekit.exporter.sources._jax_shapes import described, outputs_of, shapes_of, untraceable
 from edgekit.exporter.sources._jaxpr import Traced, trace, with_weights
+from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.runtimes.base import Arrays, Session
 from edgekit.types import Effective, Reading, Signature, TensorSpec
@@ -111,6 +113,18 @@ class JaxModel(Loaded):
 
     def open(self) -> JaxSession:
         return JaxSession(self)
+
+    def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
+        """Every primitive that computes; an exported function is opaque."""
+        if self.exported is not None:
+            return super().run_layers(inputs, record)
+        arrays = [np.asarray(inputs[spec.name]) for spec in self.signature.inputs]
+        traced = trace(self.function, arrays)
+        found = run(traced, arrays, Recorder(record, len(arrays[0])))
+        return {
+            spec.name: np.array(output, dtype=spec.dtype)
+            for spec, output in zip(self.signature.outputs, found, strict=True)
+        }
 
 
 class JaxSession(Session):

@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.exporter.loading import Loaded, Loading
+from edgekit.exporter.loading import Loaded, Loading, Record
 from edgekit.exporter.sources._flops import flops_of_jax, flops_of_torch, one_sample
+from edgekit.exporter.sources._keras_layers import recorded
+from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.keras_archive import read, refuse_code, refuse_foreign, refuse_strings
 from edgekit.exporter.sources.keras_custom import custom_objects, registered, unloadable
 from edgekit.exporter.sources.keras_precision import compute_in_float32, inputs_in_float32, policies
 from edgekit.exporter.sources.keras_session import KerasSession
 from edgekit.exporter.sources.keras_signature import packed, pinned, signature_of, submodels, with_inputs
+from edgekit.runtimes.base import Arrays
 from edgekit.types import Signature
 
 
@@ -90,6 +93,12 @@ class KerasModel(Loaded):
         import jax
 
         return KerasSession(self.signature, jax.jit(self.function()))
+
+    def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
+        """Every layer of the model, those inside others too, run one operation at a time on any backend."""
+        recorder = Recorder(record, len(next(iter(inputs.values()))))
+        with recorded(self.layers, recorder):
+            return KerasSession(self.signature, self).run(inputs)
 
     def ids(self) -> Mapping[str, int]:
         """The smallest embedding's length for every integer input, and for a float one that an embedding takes."""

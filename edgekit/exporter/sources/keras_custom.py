@@ -11,10 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from edgekit.errors import EdgekitError, MissingError, ModelError
-from edgekit.exporter.loading import Code
-from edgekit.exporter.sources.code import import_code
 from edgekit.exporter.sources.keras_archive import custom_layer, objects
 from edgekit.exporter.sources.keras_signature import first_line
+from edgekit.jobs.code import Code, import_code
 from edgekit.registry import install_command
 
 _NOT_FOUND = re.compile(r"Could not locate (?:class|function) '(?P<name>[^']+)'")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.errors import ModelError, UsageError
-from edgekit.exporter.loading import Loaded, Loading
+from edgekit.exporter.loading import Loaded, Loading, Record
 from edgekit.exporter.sources import torch_archive, torch_program
 from edgekit.exporter.sources._flops import flops_of_torch, one_sample
+from edgekit.exporter.sources._recording import Recorder
+from edgekit.exporter.sources._torch_layers import recorded, watched_program
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.torch_probe import probe
 from edgekit.exporter.sources.torch_session import TorchSession
 from edgekit.exporter.sources.torch_signature import Call, arguments, dtype_of, input_specs, leaves
+from edgekit.runtimes.base import Arrays
 from edgekit.types import Signature
 
 #: What `Loaded.keep` writes for a module: its weights by name.
@@ -82,6 +85,14 @@ class TorchModel(Loaded):
 
     def open(self) -> TorchSession:
         return TorchSession(self.signature, self)
+
+    def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
+        """Every module inside a module, or every operator of a program."""
+        recorder = Recorder(record, len(next(iter(inputs.values()))))
+        if self.program is not None:
+            return replace(self, model=watched_program(self.model, recorder)).open().run(inputs)
+        with recorded(self.model, recorder):
+            return self.open().run(inputs)
 
     def ids(self) -> Mapping[str, int]:
         """The embedding's length for an integer input that goes straight into one; if none does, the smallest's."""
