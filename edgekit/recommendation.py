@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgekit.results import ArtifactResult, BenchRow, CheckRow, Latency, Recommendation
+from edgekit.results import ArtifactResult, BenchRow, CheckRow, Latency, Pays, Recommendation
 from edgekit.types import VERDICTS, Verdict
 
 #: A p50 from a single opening has no interval. Openings of one artifact differ by 2 to 3 %, engines under load by
@@ -18,7 +18,8 @@ def recommend(
     """The fastest artifact among those with the best verdict that any has.
 
     Artifacts whose p50 cannot be told apart from the fastest one's are taken as equally fast, and the smallest of
-    them is chosen: speed that was not shown is no reason.
+    them is chosen: speed that was not shown is no reason. Where the paired comparison of an artifact with its parent
+    ("does it pay?") tells the two apart, it decides between them: it is steadier than either figure.
 
     Args:
         made: exported and quantized artifacts.
@@ -38,15 +39,49 @@ def recommend(
         chosen = min(candidates, key=lambda row: row.size_bytes or 0)
         return Recommendation(chosen.name, chosen.path, f"it is {quality} and the smallest; none could be timed.")
     fastest = min(measured, key=lambda row: _latency(timed, row).p50)
-    tied = [row for row in measured if _tied(_latency(timed, row), _latency(timed, fastest))]
+    tied = _without_slower([row for row in measured if _tied(_latency(timed, row), _latency(timed, fastest))], timed)
     chosen = min(tied, key=lambda row: row.size_bytes or 0)
     parts = [
         _why(chosen, tied, len(measured), timed, quality),
+        *_paid(chosen, made, timed),
         *_faster(chosen, [row for row in made if row not in candidates], timed, verdicts),
         *_accuracy(chosen, checks),
         *(["its timing is weak, see the notes"] if timed[str(chosen.path)].verdict == "weak" else []),
     ]
     return Recommendation(chosen.name, chosen.path, f"{'; '.join(parts)}.")
+
+
+def _without_slower(tied: Sequence[ArtifactResult], timed: Mapping[str, BenchRow]) -> list[ArtifactResult]:
+    """Of each artifact and its parent only the faster one, where the two in turns showed which that is."""
+    slower = []
+    for row in tied:
+        parent, found = _parent(row, tied), _pays(row, timed)
+        if parent is not None and found is not None and found.answer != "not shown":
+            slower.append(parent if found.answer == "yes" else row)
+    return [row for row in tied if row not in slower]
+
+
+def _parent(row: ArtifactResult, among: Sequence[ArtifactResult]) -> ArtifactResult | None:
+    """What an artifact was made from: a method is the last step of its route."""
+    made_from = str(row.route).rpartition(">")[0]
+    return next((one for one in among if one.target == row.target and one.route == made_from and one is not row), None)
+
+
+def _pays(row: ArtifactResult, timed: Mapping[str, BenchRow]) -> Pays | None:
+    """The answer of this timing, else that of the quantization."""
+    found = (*timed[str(row.path)].pays, *row.pays)
+    return found[0] if found else None
+
+
+def _paid(chosen: ArtifactResult, made: Sequence[ArtifactResult], timed: Mapping[str, BenchRow]) -> list[str]:
+    parent, found = _parent(chosen, made), _pays(chosen, timed)
+    if parent is None or found is None or found.speedup is None:
+        return []
+    if found.answer == "yes":
+        return [f"in turns it was {found.speedup:.3g} times as fast as {parent.name}, which it was made from"]
+    if found.answer == "no":
+        return [f"it does not pay against {parent.name}, which it was made from ({found.speedup:.2g} times the speed)"]
+    return [f"no gain over {parent.name}, which it was made from, was shown"]
 
 
 def _why(

@@ -67,11 +67,13 @@ class Accuracy:
     """A task metric on evaluation samples, beside the source's own.
 
     Attributes:
-        metric: ``accuracy``, ``top5``, ``f1``, ``iou``, ``mse``, ``mae``, or ``file.py:function``.
+        metric: ``accuracy``, ``top5``, ``f1``, ``iou``, ``mse``, ``mae``, or ``file.py:function``; with ``@`` and the
+            name of an output where the user named one.
         value, source_value: of the artifact and of the source, in the metric's unit.
         drop: how much worse the artifact is: ``source_value - value``, or the opposite where less is better.
-        drop_ci95: paired interval of the drop.
+        drop_ci95: paired interval of the drop; empty where the samples allow none, such as a single one.
         samples: how many were judged.
+        metric_sha256: of the user's code; None for a metric of edgekit.
     """
 
     metric: str
@@ -80,6 +82,7 @@ class Accuracy:
     drop: float
     drop_ci95: tuple[float, ...]
     samples: int
+    metric_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +91,16 @@ class Pays:
 
     Attributes:
         device: where both were timed, in turns.
-        answer: ``yes`` or ``no`` when the interval excludes 1, else ``not shown``.
+        answer: ``yes`` or ``no`` when the interval excludes 1, else ``not shown``, which ``--must-pay`` lets pass.
         speedup: p50 of the parent over p50 of the artifact.
         ci95: interval of the speed-up.
-        likely_reason: why it does not pay, in one sentence; None when it does.
+        likely_reason: why that is not shown to pay, in one sentence; None when it does.
         size_ratio: bytes of the parent's files over the artifact's.
         memory_ratio: peak memory of the parent's inference process, beyond the interpreter with its engine, over the
             artifact's; None where either was too small to tell.
+        over: what the engine computed the parent in, such as ``f32``.
+        by_default: what it would compute the parent in if that were not pinned, such as ``bf16``: inferred from the
+            engine's rule and the CPU's features, and not timed. None where that is the same.
     """
 
     device: str
@@ -104,6 +110,8 @@ class Pays:
     likely_reason: str | None
     size_ratio: float | None = None
     memory_ratio: float | None = None
+    over: str | None = None
+    by_default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +189,81 @@ class ArtifactResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StageParity:
+    """One step on the way from the source to the device.
+
+    Attributes:
+        stage: ``export``, ``quantize`` or ``device``.
+        artifact: what the step made, such as ``onnx fp32``.
+        against: what it was compared with: ``source``, or the artifact before it.
+        verdict, reasons: of the comparison.
+        sqnr_db: of the worst output; None when equal or not compared.
+    """
+
+    stage: str
+    artifact: str
+    against: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    sqnr_db: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParity:
+    """How one layer of the reference compares with the tensor that holds it in the artifact.
+
+    Attributes:
+        layer, kind: of the reference.
+        operator: of the artifact that computes the tensor; None where the layer was fused and has none.
+        tensor: of the artifact.
+        sqnr_db: None when equal, or without a tensor.
+        max_abs: largest difference.
+        tolerance: the bound on it that was derived for this layer; None where the precision has none.
+        added_db: SQNR that the layer alone would have, its inputs being right; None where that is not known.
+        good: whether it holds what the precision promises; None without a tensor.
+    """
+
+    layer: str
+    kind: str
+    operator: str | None
+    tensor: str | None
+    sqnr_db: float | None
+    max_abs: float | None
+    tolerance: float | None
+    added_db: float | None
+    good: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The smallest part of an artifact that shows its fault, on disk.
+
+    Attributes:
+        folder: holds the part, its inputs, what should come out, and a script.
+        command: runs the script; exit status 1 shows the fault.
+        operator: where the part begins.
+        layers: what it computes, in layers of the reference.
+        max_abs: by which its output differs there.
+    """
+
+    folder: str
+    command: str
+    operator: str
+    layers: tuple[str, ...]
+    max_abs: float
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRow:
     """One artifact, checked on one runtime and device.
 
     Attributes:
-        culprit: the first stage that differs, such as ``export`` or ``quantize``; None when nothing failed.
+        culprit: the first stage that differs, such as ``export`` or ``quantize``, and the layer where that is known;
+            None when nothing failed.
         sha256, source_sha256: digests of the artifact and of the source it was made from, None outside a kit.
+        stages: from the source to here; looked at when something failed.
+        layers: in the order of execution; looked at when something failed, or when asked.
+        failing: the smallest part that shows the fault.
     """
 
     artifact: str
@@ -203,6 +280,9 @@ class CheckRow:
     evidence: Evidence | None = None
     sha256: str | None = None
     source_sha256: str | None = None
+    stages: tuple[StageParity, ...] = ()
+    layers: tuple[LayerParity, ...] = ()
+    failing: Failing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edgekit.recommendation import recommend
-from edgekit.results import ArtifactResult, BenchRow, CheckRow, Recommendation
+from edgekit.results import ArtifactResult, BenchRow, CheckRow, Pays, Recommendation
 from edgekit.types import Verdict
 from tests.report.samples import artifact, check_row, timing
 
@@ -115,3 +115,27 @@ def test_a_weak_timing_is_said() -> None:
     one = timed(("fp32", 100, "verified", 1.0, "weak", (0.9, 1.1)))
     assert "its timing is weak, see the notes" in one.reason
     assert "timing is weak" not in timed(("fp32", 100, "verified", 1.0, "verified", (0.9, 1.1))).reason
+
+
+def paired(answer: str, *, size: int = 50) -> Recommendation:
+    """The recommendation among fp32 and int8 of the same p50, whose comparison in turns gave an answer."""
+    parent = artifact("onnx", "fp32", 100, 100.0, 1.0)
+    child = replace(artifact("onnx", "int8", size, 40.0, 1.0), route=f"{parent.route}>onnx:int8")
+    speedup = {"yes": 1.02, "no": 0.98}.get(answer, 1.0)
+    found = Pays("local", answer, speedup, (speedup - 0.01, speedup + 0.01), None)  # type: ignore[arg-type]  # a literal
+    checks = [replace(check_row(row), verdict="verified") for row in (parent, child)]
+    return recommend([parent, child], checks, [timing(parent, 1.0), timing(child, 1.0, (found,))])
+
+
+def test_between_an_artifact_and_its_parent_the_comparison_in_turns_decides() -> None:
+    slower = paired("no")
+    assert slower.artifact == "onnx fp32"
+    faster = paired("yes", size=150)
+    assert faster.artifact == "onnx int8"
+    assert "1.02 times as fast as onnx fp32" in faster.reason
+
+
+def test_without_an_answer_the_smaller_is_chosen_and_the_reason_says_so() -> None:
+    one = paired("not shown")
+    assert one.artifact == "onnx int8"
+    assert "no gain over onnx fp32, which it was made from, was shown" in one.reason

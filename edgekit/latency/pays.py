@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
+from edgekit.latency.causes import Facts, likely_cause
 from edgekit.latency.measured import Measured
 from edgekit.latency.statistics import Estimate, estimate_ratio
 from edgekit.results import Pays
-from edgekit.runtimes.environment import Environment
 
-#: Under this p50 the fixed cost of a call decides: Python and the copies take 4 to 18 µs, and thread wake-ups more.
-OVERHEAD_MS = 0.1
+#: Peaks of memory under this many MiB say nothing: the allocators of the engines work in steps of that size.
+SMALL_PEAK_MB = 4.0
 
-#: Instructions that multiply 8-bit integers four at a time, by architecture.
-_INT8_INSTRUCTIONS = {
-    "x86_64": ("VNNI", ("avx_vnni", "avx512_vnni", "amx_int8")),
-    "AMD64": ("VNNI", ("avx_vnni", "avx512_vnni", "amx_int8")),
-    "aarch64": ("dot product", ("asimddp", "i8mm")),
-}
+#: Instructions that multiply bfloat16, as Linux spells them.
+_BF16 = frozenset(("avx512_bf16", "amx_bf16"))
+
+#: An interval of the speed-up that is wider than this to either side, and holds 1, shows that too little was measured.
+WIDE = 0.05
 
 
-def pays(parent: Measured, child: Measured, *, device: str, precision: str) -> Pays:
+def pays(parent: Measured, child: Measured, *, device: str, precision: str, facts: Facts | None = None) -> Pays:
     """Compare an artifact with its parent, timed in turns.
 
     Args:
@@ -28,37 +27,56 @@ def pays(parent: Measured, child: Measured, *, device: str, precision: str) -> P
         child: made from it.
         device: name of the device, for the result.
         precision: of the child.
+        facts: what the engine executes; without them the reason rests on the two measurements alone.
     """
+    size = parent.candidate.size_bytes / child.candidate.size_bytes if child.candidate.size_bytes else None
     unusable = _unusable(parent, child)
-    if unusable:
-        return Pays(device, "not shown", None, None, unusable)
-    ratio = speedup(parent, child)
+    ratio = None if unusable else speedup(parent, child)
     if ratio is None:
-        return Pays(device, "not shown", None, None, "the two were not timed in two common rounds or more.")
+        reason = unusable or "the two were not timed in two common rounds or more."
+        return Pays(device, "not shown", None, None, reason, size)
     answer: Literal["yes", "no", "not shown"] = "yes" if ratio.low > 1 else "no" if ratio.high < 1 else "not shown"
-    reason = None if answer == "yes" else likely_reason(parent, child, precision)
-    return Pays(device, answer, ratio.value, ratio.ci95, reason)
+    return Pays(
+        device,
+        answer,
+        ratio.value,
+        ratio.ci95,
+        _reason(answer, ratio, parent, child, precision, facts or Facts()),
+        size,
+        memory_ratio(parent, child),
+        parent.openings[0].effective.precision.value,
+        _by_default(parent),
+    )
 
 
-def likely_reason(parent: Measured, child: Measured, precision: str) -> str:
-    """Why an artifact is not faster, as far as the measurement itself shows."""
-    environment = child.openings[0].environment
-    slow, fast = (max(side.opening_p50_ms) for side in (parent, child))
-    ran = child.openings[0].effective.precision
-    base = parent.openings[0].effective.precision
-    if max(slow, fast) < OVERHEAD_MS:
-        return f"an inference takes {fast:.2g} ms, so the fixed cost of a call hides what the arithmetic gains."
-    if precision in ("int8", "int8-dynamic") and ran.how == "engine" and "8" not in (ran.value or ""):
-        return f"the engine computed in {ran.value}, not in 8-bit integers."
-    if base.how == "engine" and "f16" in (base.value or ""):
-        return f"the artifact it was made from already ran in {base.value}."
-    if precision in ("int8", "int8-dynamic") and (lacking := _lacking(environment)):
-        return f"this CPU has no {lacking} instructions, without which 8-bit arithmetic gains little."
-    if precision in ("int8-weights", "int4-weights"):
-        return "only the weights are small: they are expanded before the arithmetic, which stays in floating point."
-    if precision == "fp16" and ran.value == "f32":
-        return "the engine computed in f32: halves save space here, not time."
-    return "nothing that was measured explains it; a profile of the operators would."
+def _reason(
+    answer: str, ratio: Estimate, parent: Measured, child: Measured, precision: str, facts: Facts
+) -> str | None:
+    if answer == "yes":
+        return None
+    if answer == "not shown" and ratio.half_width > WIDE:
+        return (
+            f"the speed-up is known to ±{ratio.half_width:.0%} only, too little to tell; "
+            "edgekit bench --max-seconds 60 measures longer."
+        )
+    return likely_cause(parent, child, precision, facts)
+
+
+def _by_default(parent: Measured) -> str | None:
+    """OpenVINO's CPU plugin computes a float32 model in bfloat16 wherever the CPU has such instructions."""
+    unpinned = parent.candidate.runtime != "openvino" or parent.options.precision != "f32"
+    if unpinned or parent.options.accelerator.upper() != "CPU":
+        return None
+    return "bf16" if _BF16 & set(parent.openings[0].environment.features) else None
+
+
+def memory_ratio(parent: Measured, child: Measured) -> float | None:
+    """Peak memory of the parent's process over the child's; None where either is too small to tell."""
+    peaks = [side.peak_rss_mb for side in (parent, child)]
+    above, below = peaks
+    if above is None or below is None or min(above, below) < SMALL_PEAK_MB:
+        return None
+    return above / below
 
 
 def _unusable(parent: Measured, child: Measured) -> str | None:
@@ -81,11 +99,3 @@ def speedup(parent: Measured, child: Measured) -> Estimate | None:
         [side.samples_ms[side.rounds.index(number)] / side.batch for number in common] for side in (parent, child)
     )
     return estimate_ratio(above, below, paired=True)
-
-
-def _lacking(environment: Environment) -> str | None:
-    """The instructions for 8-bit arithmetic that this CPU should have and has not; None where nothing is known."""
-    named = _INT8_INSTRUCTIONS.get(environment.architecture)
-    if named is None or not environment.features or set(named[1]) & set(environment.features):
-        return None
-    return named[0]

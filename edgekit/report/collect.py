@@ -18,18 +18,28 @@ from edgekit.results import (
     ExportResult,
     OutputParity,
     Pays,
+    Quantization,
     QuantizeResult,
     Recommendation,
     RunResult,
+    SensitivityResult,
+    SensitivityRow,
     SourceSummary,
     unique,
 )
 from edgekit.types import Evidence, Verdict, worst
 
 #: A result that a report can show.
-Document = ExportResult | QuantizeResult | CheckResult | BenchResult | RunResult
+Document = ExportResult | QuantizeResult | SensitivityResult | CheckResult | BenchResult | RunResult
 
-DOCUMENTS: tuple[type[Document], ...] = (ExportResult, QuantizeResult, CheckResult, BenchResult, RunResult)
+DOCUMENTS: tuple[type[Document], ...] = (
+    ExportResult,
+    QuantizeResult,
+    SensitivityResult,
+    CheckResult,
+    BenchResult,
+    RunResult,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,10 @@ class Line:
         return next((found for found in [*made, *(check.accuracy for check in self.checks)] if found is not None), None)
 
     @property
+    def quantization(self) -> Quantization | None:
+        return self.made.quantization if self.made is not None else None
+
+    @property
     def timing(self) -> BenchRow | None:
         """The one that tables show: of one inference after another where there is such a timing."""
         timed = sorted(
@@ -124,6 +138,7 @@ class Summary:
         environment: of the newest timing.
         measured_at: of the newest run or timing, UTC.
         lines: one per artifact, in the order in which they were made.
+        sensitivity: the operators of each fp32 artifact that was ranked.
         notes: warnings of the commands and what this report leaves out.
     """
 
@@ -138,15 +153,26 @@ class Summary:
     environment: dict[str, str]
     measured_at: str | None
     notes: tuple[str, ...]
+    sensitivity: tuple[SensitivityRow, ...] = ()
 
     @property
     def meaning(self) -> str:
         """Why the verdict is what it is, in half a sentence."""
+        if self.sensitivity and not self.lines and self.verdict == "verified":
+            return "each operator that is listed was quantized alone, and ran"
         doubtful = [row for row in self.timings if row.verdict == "weak"]
         if self.verdict == "weak" and all(line.verdict == "verified" for line in self.lines) and doubtful:
             are = "is" if len(doubtful) == 1 else "are"
             return f"every artifact is verified, but {len(doubtful)} of {len(self.timings)} timings {are} weak"
         return MEANING[self.verdict]
+
+    def size_ratio(self, line: Line) -> float | None:
+        """How many times smaller an artifact is than the float one of its target."""
+        measured = next((pays.size_ratio for pays in line.pays if pays.size_ratio is not None), None)
+        whole = next((one.size_bytes for one in self.lines if one.name == f"{line.target} fp32"), None)
+        if measured is not None or line.precision == "fp32" or not whole or not line.size_bytes:
+            return measured
+        return whole / line.size_bytes
 
     @property
     def timings(self) -> tuple[BenchRow, ...]:
@@ -181,6 +207,13 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
         notes.append(
             f"{len(stale)} older checks or timings belong to artifacts that have been replaced; they are left out."
         )
+    ranked = {
+        (row.artifact, row.precision): row
+        for document in documents
+        if isinstance(document, SensitivityResult)
+        for row in document.results
+    }
+    notes += [f"{row.target} {row.precision}: {reason}" for row in ranked.values() for reason in row.reasons]
     comparisons = [row for document in documents if isinstance(document, BenchResult) for row in document.comparisons]
     return Summary(
         title=source.path if source is not None else kit or "results",
@@ -196,6 +229,7 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
         environment=newest.environment if newest is not None else {},
         measured_at=newest.measured_at if newest is not None else run.measured_at if run is not None else None,
         notes=unique(notes),
+        sensitivity=tuple(ranked.values()),
     )
 
 
@@ -266,10 +300,30 @@ def commands(summary: Summary) -> tuple[str, ...]:
             route = shlex.quote(line.made.route)
             found.append(f"edgekit export {model} --target {line.target} --route {route} -o {kit}")
         else:
-            found.append(f"edgekit quantize {kit} --target {line.target} --precision {line.precision} --data DATA")
+            found.append(_quantize_command(kit, line))
+    ranked = dict.fromkeys((row.target, row.precision) for row in summary.sensitivity)
+    found += [
+        f"edgekit quantize {kit} --sensitivity --target {one[0]} --precision {one[1]} --data DATA" for one in ranked
+    ]
     return (
         *dict.fromkeys(found),
         f"edgekit check {kit}",
         f"edgekit bench {kit}",
         f"edgekit report {kit} -o report.html",
     )
+
+
+def _quantize_command(kit: str, line: Line) -> str:
+    """The artifact itself is the recipe where its name does not hold all of it."""
+    recipe = ""
+    if line.quantization is not None and line.made is not None:
+        whole = line.made.path if line.quantization.left_float else line.quantization.recipe
+        recipe = f" --recipe {shlex.quote(str(whole))}"
+    return f"edgekit quantize {kit} --target {line.target} --precision {line.precision}{recipe} --data DATA"
+
+
+def noise_shares(row: SensitivityRow) -> tuple[float, ...]:
+    """Part of the summed noise that each operator adds: noise of separate operators adds up in power."""
+    powers = [0.0 if layer.sqnr_db is None else 10 ** (-layer.sqnr_db / 10) for layer in row.layers]
+    total = sum(powers)
+    return tuple(power / total if total else 0.0 for power in powers)

@@ -1,4 +1,4 @@
-"""One row per timing, check-only and made-only artifacts included: for spreadsheets and data frames."""
+"""One row per timing, check-only and made-only artifacts included, and one per ranked operator: for data frames."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from edgekit.report.collect import Line, Summary
-from edgekit.results import BenchRow
+from edgekit.report.collect import Line, Summary, noise_shares
+from edgekit.results import BenchRow, Pays, SensitivityRow
 
 COLUMNS = (
     "kit", "source", "target", "precision", "verdict", "path", "sha256", "route", "size_bytes",
@@ -16,6 +16,9 @@ COLUMNS = (
     "p50_ms", "p50_ci95_low_ms", "p50_ci95_high_ms", "p90_ms", "p99_ms", "throughput_per_s",
     "load_ms", "first_ms", "peak_rss_mb", "speedup", "speedup_ci95_low", "speedup_ci95_high", "pays",
     "measured_at", "reasons",
+    "recipe", "low_bit_macs", "left_float", "size_ratio", "memory_ratio", "pays_reason",
+    "metric", "source_accuracy", "drop_ci95_low", "drop_ci95_high",
+    "layer", "layer_kind", "layer_sqnr_db", "layer_noise_share", "layer_macs", "layer_drop",
 )  # fmt: skip
 
 
@@ -27,6 +30,8 @@ def to_csv(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         for line in summary.lines:
             writer.writerows(_rows(summary, line))
+        for row in summary.sensitivity:
+            writer.writerows(_layers(summary, row))
     return text.getvalue()
 
 
@@ -46,10 +51,49 @@ def _rows(summary: Summary, line: Line) -> Iterator[dict[str, object]]:
         "accuracy_drop": accuracy.drop if accuracy is not None else None,
         "reasons": " ".join(line.reasons),
     }
+    if accuracy is not None:
+        low, high = accuracy.drop_ci95 or (None, None)
+        about |= {"metric": accuracy.metric, "source_accuracy": accuracy.source_value}
+        about |= {"drop_ci95_low": low, "drop_ci95_high": high}
+    about |= _quantization(summary, line)
     if made is not None:
         about |= {"path": made.path, "sha256": made.sha256, "route": made.route}
     for row in line.timings or (None,):
         yield about | (_timing(line, row) if row is not None else {})
+
+
+def _quantization(summary: Summary, line: Line) -> dict[str, object]:
+    found, pays = line.quantization, next(iter(line.pays), None)
+    about: dict[str, object] = {"size_ratio": summary.size_ratio(line)}
+    if found is not None:
+        about |= {"recipe": found.recipe, "low_bit_macs": found.low_bit_macs, "left_float": " ".join(found.left_float)}
+    if pays is not None:
+        about |= {"memory_ratio": pays.memory_ratio, "pays_reason": pays.likely_reason}
+        about |= _pays(pays)
+    return about
+
+
+def _pays(pays: Pays) -> dict[str, object]:
+    low, high = pays.ci95 or (None, None)
+    return {"speedup": pays.speedup, "pays": pays.answer, "speedup_ci95_low": low, "speedup_ci95_high": high}
+
+
+def _layers(summary: Summary, row: SensitivityRow) -> Iterator[dict[str, object]]:
+    for layer, share in zip(row.layers, noise_shares(row), strict=True):
+        yield {
+            "kit": summary.kit,
+            "target": row.target,
+            "precision": row.precision,
+            "verdict": row.verdict,
+            "path": row.artifact,
+            "recipe": row.recipe,
+            "layer": layer.layer,
+            "layer_kind": layer.kind,
+            "layer_sqnr_db": layer.sqnr_db,
+            "layer_noise_share": share,
+            "layer_macs": layer.low_bit_macs,
+            "layer_drop": layer.metric_drop,
+        }
 
 
 def _timing(line: Line, row: BenchRow) -> dict[str, object]:
@@ -72,7 +116,5 @@ def _timing(line: Line, row: BenchRow) -> dict[str, object]:
         found |= {"p90_ms": latency.p90, "p99_ms": latency.p99}
     for pays in line.pays:
         if pays.device == row.device:
-            low_high = pays.ci95 or (None, None)
-            found |= {"speedup": pays.speedup, "pays": pays.answer}
-            found |= {"speedup_ci95_low": low_high[0], "speedup_ci95_high": low_high[1]}
+            found |= _pays(pays)
     return found

@@ -8,9 +8,12 @@ from importlib import resources
 
 import edgekit
 from edgekit.report import svg, tables, text
-from edgekit.report.collect import Summary, commands, reasons_by_text
-from edgekit.results import BenchRow
+from edgekit.report.collect import Summary, commands, noise_shares, reasons_by_text
+from edgekit.results import BenchRow, SensitivityRow
 from edgekit.types import Verdict
+
+#: Operators that the chart of a ranking shows; its table has all.
+MOST_BARS = 20
 
 
 def to_html(summaries: Sequence[Summary]) -> str:
@@ -32,6 +35,8 @@ def _article(summary: Summary) -> str:
         _artifacts(summary),
         _latency(summary),
         _pays(summary),
+        _quantization(summary),
+        *(_sensitivity(row) for row in summary.sensitivity),
         _reasons(summary),
         _optional("Checks", tables.checks(summary)),
         _optional("Against the baseline", tables.comparisons(summary)),
@@ -126,6 +131,43 @@ def _pays(summary: Summary) -> str:
     return _section("Does quantization pay?", f"{chart}<ul>{items}</ul>")
 
 
+def _quantization(summary: Summary) -> str:
+    """What each quantized artifact saved and cost, and how its recipe was found."""
+    known = [(line, found) for line in summary.lines if (found := line.quantization) is not None]
+    if not known:
+        return ""
+    sentences = [text.quantization_sentence(line.name, found) for line, found in known]
+    sentences += [text.left_float_sentence(line.name, found) for line, found in known if found.left_float]
+    listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    tried = [
+        f"<h3>Recipes that were tried for {escape(line.name)}</h3>{_table(table)}"
+        for line, _ in known
+        if (table := tables.trials(line)).rows
+    ]
+    return _section("Quantization", f"{_table(tables.quantized(summary))}<ul>{listed}</ul>{''.join(tried)}")
+
+
+def _sensitivity(row: SensitivityRow) -> str:
+    """The operators that add the most noise as a chart, and all of them as a table."""
+    shares = noise_shares(row)
+    marks = [
+        svg.Mark(
+            text.short(layer.layer, 28),
+            layer.kind,
+            100 * share,
+            None,
+            None,
+            f"{'no change' if layer.sqnr_db is None else f'{layer.sqnr_db:.1f} dB'} · {text.percent(share)}",
+            "quantized",
+        )
+        for layer, share in zip(row.layers[:MOST_BARS], shares, strict=False)
+    ]
+    axis = "part of the summed noise in percent, each operator quantized alone; shorter is better"
+    chart = svg.bars(marks, axis, "Noise of each operator", linear=True) if any(shares) else ""
+    title = f"Sensitivity of {row.target} to {row.precision}"
+    return _section(title, f"<p>{escape(text.sensitivity_sentence(row))}</p>{chart}{_table(tables.sensitivity(row))}")
+
+
 def _reasons(summary: Summary) -> str:
     found = [
         f"<li><b>{escape(', '.join(names))}</b>: {escape(reason)}</li>"
@@ -183,6 +225,13 @@ def _table(table: tables.Table, picked: Sequence[bool] = ()) -> str:
 def _cell(column: str, kind: str, value: str) -> str:
     if column == "Verdict":
         return f'<td><span class="verdict {value}">{value}</span></td>'
-    if column == "Route":
-        return f"<td><code>{escape(value)}</code></td>"
+    if column in ("Route", "Recipe", "Layer"):
+        return f'<td class="code"><code>{_breakable(value)}</code></td>'
+    if value == "chosen":
+        return f'<td><span class="verdict verified">{value}</span></td>'
     return f'<td class="{kind}">{escape(value)}</td>'
+
+
+def _breakable(name: str) -> str:
+    """A long name that breaks between its words."""
+    return escape(name).replace("_", "_<wbr>").replace("/", "/<wbr>").replace("&gt;", "&gt;<wbr>")

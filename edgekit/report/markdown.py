@@ -29,6 +29,10 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from ("", _escape(summary.recommendation.reason), "")
     yield from _section("Artifacts", tables.artifacts(summary))
     yield from _findings(summary)
+    yield from _quantization(summary)
+    for row in summary.sensitivity:
+        yield from _section(f"Sensitivity of {row.target} to {row.precision}", tables.sensitivity(row))
+        yield from (_escape(text.sensitivity_sentence(row)), "")
     yield from _section("Latency", tables.timings(summary))
     yield from _section("Openings", tables.openings(summary))
     yield from _section("Checks", tables.checks(summary))
@@ -48,6 +52,21 @@ def _findings(summary: Summary) -> Iterator[str]:
         yield from ("## Reasons and notes", "", *(f"- {_escape(sentence)}" for sentence in found), "")
 
 
+def _quantization(summary: Summary) -> Iterator[str]:
+    """What was saved and what it cost, and how each recipe was found."""
+    known = [(line, found) for line in summary.lines if (found := line.quantization) is not None]
+    if not known:
+        return
+    yield from _section("Quantization", tables.quantized(summary))
+    for line, found in known:
+        yield f"- {_escape(text.quantization_sentence(line.name, found))}"
+        if found.left_float:
+            yield f"- {_escape(text.left_float_sentence(line.name, found))}"
+    yield ""
+    for line, _ in known:
+        yield from _section(f"Recipes that were tried for {line.name}", tables.trials(line))
+
+
 def _section(title: str, table: tables.Table) -> Iterator[str]:
     """A table under its heading; nothing for an empty one."""
     if not table.rows:
@@ -63,7 +82,7 @@ def _section(title: str, table: tables.Table) -> Iterator[str]:
 def _cell(column: str, value: str) -> str:
     if column == "Verdict" and value != "verified":
         return f"**{value}**"
-    return f"`{value}`" if column == "Route" else _escape(value)
+    return f"`{_escape(value)}`" if column in ("Route", "Recipe", "Layer") else _escape(value)
 
 
 def _escape(value: str | None) -> str:

@@ -17,7 +17,16 @@ from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
 from edgekit.report.html import to_html
 from edgekit.report.markdown import to_markdown
-from edgekit.results import BenchResult, BenchRow, CheckResult, CheckRow, Result, RunResult
+from edgekit.results import (
+    BenchResult,
+    BenchRow,
+    CheckResult,
+    CheckRow,
+    Result,
+    RunResult,
+    SensitivityResult,
+    SensitivityRow,
+)
 from edgekit.types import Verdict, worst
 
 _BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}
@@ -127,12 +136,14 @@ def _of_kit(document: Document, kit: Kit) -> Document:
     current = tuple(artifact.path for artifact in kit.artifacts)
     folder = str(kit.folder)
 
-    def held(rows: tuple[CheckRow, ...] | tuple[BenchRow, ...]) -> tuple[Any, ...]:
+    def held(rows: tuple[CheckRow | BenchRow | SensitivityRow, ...]) -> tuple[Any, ...]:
         return tuple(row for row in rows if row.artifact.endswith(current))
 
     if isinstance(document, CheckResult):
         return replace(document, kit=folder, results=held(document.results))
     if isinstance(document, BenchResult):
+        return replace(document, kit=folder, results=held(document.results))
+    if isinstance(document, SensitivityResult):
         return replace(document, kit=folder, results=held(document.results))
     artifacts = tuple(row for row in document.artifacts if row.path is None or row.path.endswith(current))
     if isinstance(document, RunResult):

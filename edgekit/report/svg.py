@@ -41,17 +41,18 @@ class Mark:
     kind: str
 
 
-def bars(marks: Sequence[Mark], axis: str, title: str) -> str:
+def bars(marks: Sequence[Mark], axis: str, title: str, *, linear: bool = False) -> str:
     """Horizontal bars from zero, or from a power of ten on a logarithmic axis where they differ a lot.
 
     Args:
-        marks: one bar each; values above zero.
+        marks: one bar each; values above zero, or at zero on a linear axis.
         axis: what the axis shows, such as ``p50 in milliseconds``.
         title: what screen readers say.
+        linear: whether the axis starts at zero however much the bars differ.
     """
     highest = max(mark.high or mark.value for mark in marks)
     lowest = min(mark.low or mark.value for mark in marks)
-    if highest / lowest > LOG_FROM:
+    if not linear and highest / lowest > LOG_FROM:
         start = 10 ** math.floor(math.log10(lowest) - 0.1)
         ticks = _log_ticks(start, highest)
         scale = _log_scale(start, max(highest, ticks[-1]))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from edgekit.exporter.reasons import split
 from edgekit.report import text
-from edgekit.report.collect import Line, Summary
-from edgekit.results import ArtifactResult, BenchRow, CheckRow
+from edgekit.report.collect import Line, Summary, noise_shares
+from edgekit.results import ArtifactResult, BenchRow, CheckRow, SensitivityRow
 
 #: Columns that are often the same in all rows.
 _SETTINGS = frozenset({"Runtime", "Device", "Threads", "Batch", "Scenario", "On", "Output"})
@@ -49,7 +49,7 @@ def _table(header: Sequence[str], rows: Sequence[tuple[str, ...]], figures: int)
 
 def artifacts(summary: Summary) -> Table:
     """One row per artifact: the verdict and the figures that a choice depends on."""
-    header = ("Artifact", "Verdict", "Size", "SQNR", "Top-1", "Accuracy", "p50 ms", "Speed-up")
+    header = ("Artifact", "Verdict", "Size", "SQNR", "Top-1", _metric(summary), "p50 ms", "Speed-up")
     return _table(header, [_artifact(line) for line in summary.lines], 2)
 
 
@@ -61,10 +61,87 @@ def _artifact(line: Line) -> tuple[str, ...]:
         text.size(line.size_bytes),
         text.sqnr(line.worst_output),
         text.percent(line.agreement),
-        text.percent(accuracy.value) if accuracy is not None else text.NONE,
+        text.metric(accuracy.metric, accuracy.value) if accuracy is not None else text.NONE,
         text.number(timing.latency_ms.p50) if timing is not None and timing.latency_ms is not None else text.NONE,
         text.times(line.pays[0].speedup) if line.pays else text.NONE,
     )
+
+
+def _metric(summary: Summary) -> str:
+    """Heading of the column of the task metric."""
+    names = {line.accuracy.metric for line in summary.lines if line.accuracy is not None}
+    return next(iter(names)).rpartition(":")[2].capitalize() if len(names) == 1 else "Metric"
+
+
+def quantized(summary: Summary) -> Table:
+    """One row per quantized artifact: what was saved, and what it cost."""
+    header = ("Artifact", "Verdict", "Smaller", "SQNR", "Low-bit", _metric(summary), "Drop, 95 %", "Faster")
+    rows = [_quantized(summary, line) for line in summary.lines if line.precision != "fp32"]
+    return _table(header, rows, 2)
+
+
+def _quantized(summary: Summary, line: Line) -> tuple[str, ...]:
+    accuracy, quantization = line.accuracy, line.quantization
+    return (
+        line.name,
+        line.verdict,
+        text.times(summary.size_ratio(line)),
+        text.sqnr(line.worst_output),
+        text.percent(quantization.low_bit_macs, 0) if quantization is not None else text.NONE,
+        text.metric_change(accuracy) if accuracy is not None else text.NONE,
+        text.drop_interval(accuracy) if accuracy is not None else text.NONE,
+        text.times(line.pays[0].speedup) if line.pays else text.NONE,
+    )
+
+
+def trials(line: Line) -> Table:
+    """One row per recipe that was tried; empty where there was no choice."""
+    found = line.quantization.trials if line.quantization is not None else ()
+    name = line.accuracy.metric if line.accuracy is not None else ""
+    rows = [
+        (
+            trial.recipe,
+            trial.outcome,
+            trial.reason,
+            f"{trial.sqnr_db:.1f} dB" if trial.sqnr_db is not None else text.NONE,
+            text.percent(trial.low_bit_macs, 0),
+            text.metric(name, trial.metric),
+            f"{trial.seconds:.1f} s",
+        )
+        for trial in found
+    ]
+    header = (
+        "Recipe",
+        "Outcome",
+        "Reason",
+        "SQNR",
+        "Low-bit",
+        name.rpartition(":")[2].capitalize() or "Metric",
+        "Time",
+    )
+    return _table(header, rows, 3) if len(rows) > 1 else Table(header, (), 3)
+
+
+def sensitivity(row: SensitivityRow, most: int | None = None) -> Table:
+    """One row per operator, the most damaging first.
+
+    Args:
+        row: the ranking.
+        most: rows; all by default.
+    """
+    drops = [layer.metric_drop for layer in row.layers if layer.metric_drop is not None]
+    rows = [
+        (
+            layer.layer,
+            layer.kind,
+            "no change" if layer.sqnr_db is None else f"{layer.sqnr_db:.1f} dB",
+            text.percent(share),
+            text.percent(layer.low_bit_macs),
+            text.number(layer.metric_drop, 2) if drops else text.NONE,
+        )
+        for layer, share in zip(row.layers, noise_shares(row), strict=True)
+    ]
+    return _table(("Layer", "Kind", "SQNR", "Noise", "MACs", "Drop"), rows[:most], 2)
 
 
 def timings(summary: Summary) -> Table:
@@ -135,7 +212,7 @@ def checks(summary: Summary) -> Table:
         "Bound",
         "SQNR",
         "Top-1",
-        "Accuracy",
+        _metric(summary),
     )
     rows = [row for line in summary.lines for check in line.checks for row in _check(check)]
     return _table(header, rows, 6)
@@ -144,7 +221,8 @@ def checks(summary: Summary) -> Table:
 def _check(check: CheckRow) -> list[tuple[str, ...]]:
     name = f"{check.target} {check.precision}"
     head = (name, check.verdict, check.runtime, check.device)
-    accuracy = text.percent(check.accuracy.value) if check.accuracy is not None else text.NONE
+    found = check.accuracy
+    accuracy = text.metric(found.metric, found.value) if found is not None else text.NONE
     if not check.outputs:
         return [(*head, text.NONE, check.culprit or text.NONE, *[text.NONE] * 4, accuracy)]
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edgekit.results import ArtifactResult, OutputParity, Pays
+from edgekit.results import Accuracy, ArtifactResult, OutputParity, Pays, Quantization, SensitivityRow
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
 #: Stands for a figure that was not measured.
@@ -122,13 +122,100 @@ def reading(what: Reading | None) -> str:
     return what.value if what.how == "engine" else f"{what.value} ({what.how})"
 
 
+#: Peaks of memory that differ by less than this factor are not told apart: allocators take more than they need.
+ALIKE = 1.1
+
+
 def pays_sentence(name: str, pays: Pays) -> str:
-    """Whether a quantized artifact is faster than its parent, with the interval."""
+    """Whether a quantized artifact is faster and smaller than its parent, with the interval and the likely reason."""
     bounds = f" (95 % interval {' to '.join(times(bound) for bound in pays.ci95)})" if pays.ci95 else ""
-    speed = f"{times(pays.speedup)}{bounds}" if pays.speedup is not None else "not timed"
+    over = f" over {pays.over}" if pays.over else ""
+    speed = f"{times(pays.speedup)}{bounds}{over}" if pays.speedup is not None else "not timed"
     answer = {"yes": "pays", "no": "does not pay", "not shown": "no gain or loss shown"}[pays.answer]
-    reason = f" {pays.likely_reason}" if pays.likely_reason else ""
-    return f"{name} on {pays.device}: {answer}, {speed}.{reason}"
+    alike = pays.memory_ratio is not None and 1 / ALIKE < pays.memory_ratio < ALIKE
+    memory = "about as much memory" if alike else _saved(pays.memory_ratio, "less memory", "more memory")
+    saved = [_saved(pays.size_ratio, "smaller", "larger"), memory]
+    facts = "; ".join([f"{answer}, {speed}", *filter(None, saved)])
+    reason = f" Likely reason: {pays.likely_reason}" if pays.likely_reason else ""
+    default = f" Unless pinned, the engine runs the original in {pays.by_default} here (inferred), untimed."
+    return f"{name} on {pays.device}: {facts}.{reason}{default if pays.by_default else ''}"
+
+
+def _saved(ratio: float | None, gain: str, loss: str) -> str:
+    if ratio is None:
+        return ""
+    return f"{times(ratio)} {gain}" if ratio >= 1 else f"{times(1 / ratio)} {loss}"
+
+
+#: Metrics that are a share of the whole; any other is in a unit of its own.
+_SHARES = frozenset({"accuracy", "top5", "f1", "iou"})
+
+
+def metric(name: str, value: float | None, digits: int = 1) -> str:
+    """A task metric: a share in percent, anything else as it is."""
+    return percent(value, digits) if name in _SHARES else number(value)
+
+
+def metric_change(found: Accuracy) -> str:
+    """The source's figure and the artifact's: ``98.9 → 98.7 %``."""
+    source, value = metric(found.metric, found.source_value), metric(found.metric, found.value)
+    return f"{source.removesuffix(' %')} → {value}"
+
+
+def drop_interval(found: Accuracy) -> str:
+    """The interval of the loss, in points where the metric is a share."""
+    if not found.drop_ci95:
+        return NONE
+    if found.metric in _SHARES:
+        return " to ".join(f"{100 * bound:.1f}" for bound in found.drop_ci95)
+    return interval(found.drop_ci95)
+
+
+def quantization_sentence(line_name: str, found: Quantization) -> str:
+    """What recipe an artifact has, among how many, and what that rests on."""
+    tried = len(found.trials)
+    chosen = f", chosen among {tried} on {count(found.selection_samples, 'sample')}" if tried > 1 else ""
+    ranges = f", ranges from {count(found.calibration_samples, 'sample')}" if found.calibration_samples else ""
+    kind = "" if found.model_kind == "other" else f" for a {found.model_kind} model"
+    return f"{line_name}: {found.recipe}{kind}{chosen}{ranges}."
+
+
+def left_float_sentence(line_name: str, found: Quantization) -> str:
+    """The operators that went back to float to keep the accuracy budget."""
+    stay = "stays" if len(found.left_float) == 1 else "stay"
+    return f"{line_name}: {count(len(found.left_float), 'operator')} {stay} in float: {', '.join(found.left_float)}."
+
+
+def short(layer: str, most: int) -> str:
+    """The end of a long name, which tells operators apart, as a pattern that ``--ignore`` takes."""
+    return layer if len(layer) <= most else f"*{layer[1 - most :]}"
+
+
+def broken(recipe: str, most: int = 14) -> str:
+    """A recipe's name in lines of at most ``most`` characters where its words allow it."""
+    lines = [""]
+    for word in recipe.replace("_", "_ ").split():
+        lines = [*lines[:-1], lines[-1] + word] if len(lines[-1] + word) <= most else [*lines, word]
+    return "\n".join(filter(None, lines))
+
+
+def sensitivity_sentence(row: SensitivityRow) -> str:
+    """What was ranked, and how completely."""
+    left = f"; {count(row.not_measured, 'operator')} not measured for lack of time" if row.not_measured else ""
+    what = f"{count(len(row.layers), 'operator')} quantized one at a time ({row.recipe}){left}"
+    return (
+        f"{row.target} {row.precision}: {what}. SQNR of the worst output, and each operator's part of the summed noise."
+    )
+
+
+#: Eighths of a character.
+_BLOCKS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of text, ``width`` characters long for a share of 1; never empty for what is above zero."""
+    eighths = max(round(share * width * 8), 1 if share > 0 else 0)
+    return "█" * (eighths // 8) + _BLOCKS[eighths % 8].strip()
 
 
 def route_sentence(row: ArtifactResult) -> str:

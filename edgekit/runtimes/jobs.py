@@ -92,6 +92,53 @@ class RunJob(Job[RunResult]):
 
 
 @dataclass(frozen=True)
+class TensorsResult:
+    """Whole tensors of an artifact, sample by sample.
+
+    Attributes:
+        tensors: one ``.npy`` per output name, ``(inferences, ...)`` with the tensor's own shape behind that: what
+            lies inside a model need not have its samples first.
+        batch: samples per inference.
+    """
+
+    tensors: dict[str, Blob]
+    batch: int
+
+
+@dataclass(frozen=True)
+class TensorsJob(Job[TensorsResult]):
+    """Run an artifact on samples one by one, or in its fixed batch, and keep every output whole.
+
+    An output whose shape changes from one inference to the next is left out.
+
+    Attributes:
+        runtime: name in the registry.
+        files: the artifact, the entry file first.
+        inputs: one ``.npy`` per input name, samples first.
+        options: how to open it.
+    """
+
+    runtime: str
+    files: tuple[Blob, ...]
+    inputs: dict[str, Blob]
+    options: OpenOptions
+
+    def run(self, work: Workspace) -> TensorsResult:
+        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        inputs = load_arrays(work, self.inputs)
+        samples = min(len(array) for array in inputs.values())
+        kept: dict[str, list[np.ndarray]] = {}
+        with runtime.open(work.path(self.files[0]), self.options) as session:
+            batch = session.signature.batch or 1
+            for start in range(0, samples - batch + 1, batch):
+                piece = {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
+                for name, array in session.run(narrowed(session.signature, piece)).items():
+                    kept.setdefault(name, []).append(array)
+        whole = {name: np.stack(each) for name, each in kept.items() if len({one.shape for one in each}) == 1}
+        return TensorsResult(save_arrays(work, "tensor", whole), batch)
+
+
+@dataclass(frozen=True)
 class TimeJob(Job[Opening]):
     """Open an artifact once and time its inferences on given inputs.
 

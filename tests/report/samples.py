@@ -14,12 +14,18 @@ from edgekit.results import (
     CheckRow,
     ExportResult,
     Latency,
+    LayerSensitivity,
     OutputParity,
     Parity,
     Pays,
+    Quantization,
+    QuantizeResult,
     Recommendation,
     RunResult,
+    SensitivityResult,
+    SensitivityRow,
     SourceSummary,
+    Trial,
 )
 from edgekit.types import Attempt, Effective, Evidence, Reading, Signature, TensorSpec, Verdict
 
@@ -203,3 +209,67 @@ def check_result() -> CheckResult:
 
 def bench_result() -> BenchResult:
     return BenchResult(True, "weak", REAL, "edgekit-out/digits", run_result().latency)
+
+
+#: A name as converters write it, longer than a screen is wide.
+LAYER = "StatefulPartitionedCall/digits_cnn_1/block_3/depthwise_1/separable_conv2d;block_3/batch_normalization_2/add"
+
+QUANTIZATION = Quantization(
+    recipe="int8_conv_histogram_biasfast",
+    model_kind="convolutional",
+    trials=(
+        Trial("int8_conv", "worse", "2.4 dB noisier than the best", 34.8, 0.9764, 0.988, 3.1),
+        Trial("int8_conv_histogram", "worse", "0.6 dB noisier than the best", 36.6, 0.9764, 0.988, 3.4),
+        Trial("int8_conv_histogram_biasfast", "chosen", "", 37.2, 0.9798, 0.988, 4.4),
+        Trial(
+            "int8_conv_actchannels",
+            "unrunnable",
+            "QLinearConv: the zero point must be a scalar",
+            None,
+            None,
+            0.988,
+            2.2,
+        ),
+        Trial("int8_conv_percentile_biasfull", "timeout", "it took more than 15 s", None, None, None, 15.0),
+    ),
+    low_bit_macs=0.812,
+    left_float=(LAYER, "fc1/MatMul"),
+    calibration_samples=300,
+    selection_samples=128,
+)
+
+
+def quantize_result() -> QuantizeResult:
+    """Four artifacts: one that pays, one that does not, one of which nothing is shown, and one that was not made."""
+    pays = (
+        Pays("local", "no", 0.71, (0.69, 0.74), "the engine did not fuse 4 DequantizeLinear.", 2.73, 0.85, "f32"),
+        Pays("local", "yes", 1.62, (1.57, 1.68), None, 1.62, 1.05, "f32", "bf16"),
+        Pays("local", "not shown", 1.01, (0.97, 1.05), "an inference takes 0.02 ms.", 2.71, None, "f32"),
+    )
+    rows = [row for row in run_result().artifacts if row.precision == "int8"]
+    made = [replace(row, pays=(answer,)) for row, answer in zip(rows, pays, strict=True)]
+    made[1] = replace(made[1], quantization=QUANTIZATION)
+    made[0] = replace(made[0], quantization=replace(QUANTIZATION, trials=QUANTIZATION.trials[:1], left_float=()))
+    warnings = ("300 calibration samples cover 94 % of the range of the evaluation samples.",)
+    return QuantizeResult(False, "error", REAL, "edgekit-out/digits", (*made, failed_artifact()), warnings)
+
+
+def sensitivity_result() -> SensitivityResult:
+    """One operator that does nearly all the damage, one that does none, many between."""
+    layers = (
+        LayerSensitivity(LAYER, "GroupConvolution", 11.3, 0.081, 0.061),
+        LayerSensitivity("conv2", "Convolution", 24.9, 0.0067, 0.744),
+        *(LayerSensitivity(f"block_{i}/conv", "Convolution", 28.0 + i / 2, 0.0, 0.004) for i in range(24)),
+        LayerSensitivity("fc1/MatMul", "MatMul", None, 0.0, 0.019),
+    )
+    row = SensitivityRow(
+        artifact=str(run_result().artifacts[2].path),
+        target="openvino",
+        precision="int8",
+        recipe="int8_conv",
+        layers=layers,
+        not_measured=3,
+        verdict="verified",
+        reasons=(),
+    )
+    return SensitivityResult(True, "verified", REAL, "edgekit-out/digits", (row,))

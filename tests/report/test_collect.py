@@ -57,3 +57,20 @@ def test_commands_name_the_accepted_routes() -> None:
         in listed
     )
     assert "edgekit quantize edgekit-out/digits --target onnx --precision int8 --data DATA" in listed
+
+
+def test_the_command_of_a_quantization_names_its_recipe() -> None:
+    result = samples.quantize_result()
+    (summary,) = summarise([result])
+    listed = "\n".join(commands(summary))
+    assert "--target onnx --precision int8 --recipe int8_conv_histogram_biasfast --data DATA" in listed
+    path = result.artifacts[1].path
+    assert f"--target openvino --precision int8 --recipe {path} --data DATA" in listed, "its name lacks the layers"
+
+
+def test_the_size_ratio_without_a_timing_is_that_of_the_files() -> None:
+    run = samples.run_result()
+    (summary,) = summarise([replace(run, artifacts=tuple(replace(row, pays=()) for row in run.artifacts), latency=())])
+    ratios = {line.name: summary.size_ratio(line) for line in summary.lines}
+    assert ratios["onnx fp32"] is None
+    assert ratios["onnx int8"] == 104_212 / 38_800

@@ -29,7 +29,7 @@ def store(path: Path, result: Result) -> Path:
 class Page(html.parser.HTMLParser):
     """Text, open elements and requests of a page; a malformed one fails."""
 
-    VOID = frozenset({"meta", "br", "rect", "line", "path", "circle"})
+    VOID = frozenset({"meta", "br", "rect", "line", "path", "circle", "wbr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -115,8 +115,57 @@ def test_csv_holds_figures_in_full(tmp_path: Path) -> None:
     assert rows["openvino", "fp32"]["speedup"] == ""
 
 
+def test_a_quantization_on_the_page(tmp_path: Path) -> None:
+    inputs = [
+        store(tmp_path / "quantize.json", samples.quantize_result()),
+        store(tmp_path / "sensitivity.json", samples.sensitivity_result()),
+    ]
+    report(inputs, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    for words in (
+        "98.0 → 97.6 %",
+        "2.73× smaller",
+        "int8_conv_histogram_biasfast",
+        "the zero point must be a scalar",
+        "2 operators stay in float",
+        samples.LAYER,
+        "11.3 dB · 81.4 %",
+        "cover 94 %",
+        "edgekit quantize edgekit-out/digits --sensitivity --target openvino --precision int8 --data DATA",
+        "--recipe int8_conv_histogram_biasfast",
+    ):
+        assert words in page.text, words
+    assert page.seen.count("svg") == 2
+    assert page.requests == []
+
+
+def test_layers_are_rows_of_the_csv(tmp_path: Path) -> None:
+    sources = [
+        store(tmp_path / "sensitivity.json", samples.sensitivity_result()),
+        store(tmp_path / "quantize.json", samples.quantize_result()),
+    ]
+    report(sources, tmp_path / "report.csv")
+    with (tmp_path / "report.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    layers = [row for row in rows if row["layer"]]
+    assert len(layers) == 27
+    assert (layers[0]["layer"], layers[0]["layer_sqnr_db"]) == (samples.LAYER, "11.3")
+    made = next(row for row in rows if row["precision"] == "int8" and row["target"] == "openvino" and not row["layer"])
+    assert (float(made["size_ratio"]), float(made["speedup"]), made["pays"]) == (1.62, 1.62, "yes")
+    assert made["left_float"].endswith("fc1/MatMul")
+    assert float(made["drop_ci95_high"]) == 0.009
+
+
 @pytest.mark.parametrize(
-    "make", [samples.export_result, samples.check_result, samples.bench_result, samples.run_result]
+    "make",
+    [
+        samples.export_result,
+        samples.check_result,
+        samples.bench_result,
+        samples.run_result,
+        samples.quantize_result,
+        samples.sensitivity_result,
+    ],
 )
 @pytest.mark.parametrize("suffix", [".html", ".md", ".csv"])
 def test_each_kind_of_result_alone(make: object, suffix: str, tmp_path: Path) -> None:

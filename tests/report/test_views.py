@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import io
 import pkgutil
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 import edgekit
 from edgekit.report import svg, text
+from edgekit.report.collect import noise_shares
 from edgekit.report.terminal import VIEWS, view
-from edgekit.results import Result
+from edgekit.results import Accuracy, Result
 from tests.report import samples
 
 
@@ -50,15 +53,21 @@ def test_sizes(value: int | None, words: str) -> None:
 
 def test_no_figure_is_not_called_equal() -> None:
     output = samples.parity(None, 1.0).outputs[0]
-    from dataclasses import replace
-
     assert text.sqnr(output) == "equal"
     assert text.sqnr(replace(output, max_abs=None)) == "–"
 
 
 @pytest.mark.parametrize("width", [80, 100])
 @pytest.mark.parametrize(
-    "make", [samples.export_result, samples.check_result, samples.bench_result, samples.run_result]
+    "make",
+    [
+        samples.export_result,
+        samples.check_result,
+        samples.bench_result,
+        samples.run_result,
+        samples.quantize_result,
+        samples.sensitivity_result,
+    ],
 )
 def test_no_figure_is_cut_short(make: object, width: int) -> None:
     assert callable(make)
@@ -81,6 +90,75 @@ def test_refused_routes_are_told() -> None:
     assert "signal SIGSEGV" in screen
 
 
+def test_a_quantization_says_what_it_saved_what_it_cost_and_how_it_was_chosen() -> None:
+    screen = " ".join(shown(samples.quantize_result(), 120).split())
+    assert "openvino int8 weak 1.62× 34.8 dB 81 % 98.0 → 97.6 % -0.4 to 0.9 1.62×" in screen
+    assert "onnx int8 on local: does not pay, 0.71× (95 % interval 0.69× to 0.74×) over f32" in screen
+    assert "2.73× smaller; 1.18× more memory. Likely reason: the engine did not fuse" in screen
+    assert "1.62× smaller; about as much memory. Unless pinned, the engine runs the original in bf16 here" in screen
+    assert "--must-pay lets that pass" in screen
+    assert "chosen among 5 on 128 samples" in screen
+    assert "2 operators stay in float:" in screen
+    assert samples.LAYER in "".join(shown(samples.quantize_result(), 80).split()), "a name to copy is never cut short"
+    assert "Recipes that were tried for openvino int8" in screen
+    assert "Recipes that were tried for onnx int8" not in screen, "one recipe is no choice"
+
+
+def test_nothing_is_said_of_a_gate_where_all_answers_are_clear() -> None:
+    result = samples.quantize_result()
+    clear = replace(result, artifacts=result.artifacts[:2])
+    assert "--must-pay" not in shown(clear, 100)
+
+
+def test_a_ranking_shows_who_does_the_damage() -> None:
+    screen = shown(samples.sensitivity_result(), 100).splitlines()
+    first = next(line for line in screen if "GroupConvolution" in line)
+    second = next(line for line in screen if line.strip().startswith("conv2"))
+    assert "81.4 %" in first
+    assert first.count("█") == 8
+    assert second.count("█") == 0
+    words = " ".join(" ".join(screen).split())
+    assert "3 operators not measured" in words
+    assert "7 more operators" in words
+    assert "no change" not in "".join(screen), "what does no harm is last, and there are too many"
+
+
+def test_noise_adds_up_to_one() -> None:
+    (row,) = samples.sensitivity_result().results
+    shares = noise_shares(row)
+    assert sum(shares) == pytest.approx(1)
+    assert shares[0] == pytest.approx(10 ** ((24.9 - 11.3) / 10) * shares[1])
+    assert shares[-1] == 0
+    silent = replace(row, layers=tuple(replace(layer, sqnr_db=None) for layer in row.layers))
+    assert set(noise_shares(silent)) == {0.0}
+
+
+def test_a_shortened_name_is_a_pattern_for_the_layer() -> None:
+    short = text.short(samples.LAYER, 28)
+    assert len(short) == 28
+    assert fnmatch.fnmatchcase(samples.LAYER, short)
+    assert text.short("conv2", 28) == "conv2"
+
+
+@pytest.mark.parametrize(("share", "bar"), [(0.0, ""), (1e-9, "▏"), (0.5, "█████"), (1.0, "██████████")])
+def test_text_bars(share: float, bar: str) -> None:
+    assert text.bar(share, 10) == bar
+
+
+def test_a_metric_that_is_no_share_has_no_percent() -> None:
+    error = Accuracy("mse", 0.0123, 0.0101, 0.0022, (0.001, 0.003), 100)
+    assert text.metric_change(error) == "0.0101 → 0.0123"
+    assert text.drop_interval(error) == "0.00100 to 0.00300"
+    right = Accuracy("top5", 0.976, 0.98, 0.004, (), 100)
+    assert text.metric_change(right) == "98.0 → 97.6 %"
+    assert text.drop_interval(right) == text.NONE
+
+
+def test_names_of_recipes_break_between_words() -> None:
+    assert text.broken("int8") == "int8"
+    assert text.broken("int8_conv_histogram_biasfast").splitlines() == ["int8_conv_", "histogram_", "biasfast"]
+
+
 def mark(value: float, low: float, high: float) -> svg.Mark:
     return svg.Mark("a", "b", value, low, high, "c", "float")
 
@@ -92,6 +170,15 @@ def bar_widths(chart: str) -> list[float]:
 def test_bars_are_in_proportion() -> None:
     first, second = bar_widths(svg.bars([mark(1.0, 0.9, 1.1), mark(2.0, 1.9, 2.1)], "ms", "t"))
     assert second == pytest.approx(2 * first, rel=0.01)
+
+
+def test_linear_bars_start_at_zero_however_much_they_differ() -> None:
+    marks = [svg.Mark("a", "b", value, None, None, "c", "float") for value in (90.0, 45.0, 0.1, 0.0)]
+    chart = svg.bars(marks, "percent", "t", linear=True)
+    assert "logarithmic" not in chart
+    first, second, *tiny = bar_widths(chart)
+    assert first == pytest.approx(2 * second, rel=0.01)
+    assert max(tiny) == 1
 
 
 def test_bars_that_differ_a_lot_are_logarithmic_and_say_so() -> None:

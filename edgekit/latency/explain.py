@@ -1,0 +1,56 @@
+"""Does an artifact pay, with a reason that its engine was asked for where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekit.devices import Device
+from edgekit.errors import EdgekitError
+from edgekit.jobs.protocol import Progress
+from edgekit.latency.causes import Facts
+from edgekit.latency.measured import Measured
+from edgekit.latency.pays import pays
+from edgekit.results import Pays
+from edgekit.runtimes.execution import Execution, ExecutionJob
+from edgekit.types import Artifact, Blob
+from edgekit.workbench import Workbench
+
+
+class Explainer:
+    """Compares timed artifacts with their parents. Each engine is asked once per artifact, in a process of its own."""
+
+    def __init__(self, work: Workbench, device: Device) -> None:
+        self._work = work
+        self._device = device
+        self._known: dict[tuple[Blob, ...], Execution | None] = {}
+
+    def pays(self, artifact: Artifact, timed: Mapping[str, Measured]) -> tuple[Pays, ...]:
+        """One answer for the device; none where the parent was not timed.
+
+        Args:
+            artifact: as the kit holds it.
+            timed: measurements by digest, that of the artifact among them.
+        """
+        parent, child = timed.get(artifact.parent or ""), timed[artifact.sha256]
+        if parent is None:
+            return ()
+        found = pays(parent, child, device=self._device.name, precision=artifact.precision)
+        if found.answer == "yes" or found.speedup is None:
+            return (found,)
+        low_bit = artifact.settings.get("low_bit_macs")
+        facts = Facts(self._execution(parent), self._execution(child), None if low_bit is None else float(low_bit))
+        return (pays(parent, child, device=self._device.name, precision=artifact.precision, facts=facts),)
+
+    def _execution(self, timed: Measured) -> Execution | None:
+        """None where the engine does not tell: the reason then rests on less."""
+        candidate = timed.candidate
+        if candidate.files not in self._known:
+            job = ExecutionJob(candidate.runtime, candidate.files, dict(candidate.inputs), timed.options)
+            found: Execution | None = None
+            with self._work.reporter.task(f"ask {candidate.runtime} what it executes for {candidate.name}") as update:
+                try:
+                    found = self._work.executor.run_fresh(job, self._device.context(), update)
+                except EdgekitError:
+                    update(Progress("it does not tell"))
+            self._known[candidate.files] = found
+        return self._known[candidate.files]
