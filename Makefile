@@ -13,7 +13,7 @@ PYTHON ?= $(call find,python3.11 python3.12 python3.13 python3)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-3.12 test-3.13 test-tensorflow lint bench coverage docs clean
+.PHONY: help demo test test-3.12 test-3.13 test-tensorflow lint bench coverage quantization docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9. -]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
@@ -36,6 +36,10 @@ coverage: .venv/.stamp ## how many models reach each target, beside each convert
 	$(BIN)/pip install -q --no-deps -c constraints.txt keras-hub
 	$(BIN)/python benchmarks/export_speed.py --output build/coverage/speed.md
 	$(BIN)/python benchmarks/coverage.py --all-routes --output docs/coverage.md
+	$(BIN)/python benchmarks/coverage_order.py build/coverage/records.jsonl --write
+
+quantization: .venv/.stamp ## SQNR, accuracy, size and speed of every precision, beside each library alone: half an hour
+	$(BIN)/python benchmarks/quantization.py --output docs/quantization-table.md
 
 docs: .venv/.stamp ## write the generated tables of README.md
 	$(BIN)/python docs/generate.py

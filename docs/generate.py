@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgekit.data.registry import FORMS
 from edgekit.errors import UsageError
 from edgekit.exporter.graph import HOPS, TARGETS, routes
 from edgekit.exporter.sources.registry import SOURCES
@@ -102,7 +103,7 @@ def _installs(requirements: list[str]) -> str:
 
 def _wanted_by(extra: str) -> str:
     """The adapters whose row names an extra."""
-    nouns: dict[str, Iterable[Row]] = {"run": RUNTIMES, "convert": HOPS, "quantize": METHODS}
+    nouns: dict[str, Iterable[Row]] = {"run": RUNTIMES, "convert": HOPS, "quantize": METHODS, "read": FORMS}
     found = {noun: [row for row in rows if extra in row.extra.split(",")] for noun, rows in nouns.items()}
     # A method is called target:precision; its targets say enough here.
     short = {noun: _codes(row.name.partition(":")[0] for row in rows) for noun, rows in found.items()}

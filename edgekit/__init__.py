@@ -24,6 +24,7 @@ _PUBLIC = {
     "routes": "edgekit.routing",
     "run": "edgekit.pipeline",
     "RunOptions": "edgekit.pipeline",
+    "sensitivity": "edgekit.quantizer.sensitivity",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604 the keys are strings

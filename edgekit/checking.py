@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edgekit.data.read import read_samples
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES
 from edgekit.exporter.reasons import explain
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
-from edgekit.parity.evaluate import Evaluation, Reference, check_labels, evaluate, task_accuracy
+from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy, with_labels
+from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import CheckResult, CheckRow, holds, unique
 from edgekit.runtimes import runtime_for
 from edgekit.runtimes.jobs import RunJob
-from edgekit.samples import Samples, read_samples, refuse_labels_without
+from edgekit.samples import Samples, refuse_labels_without
 from edgekit.selection import SUFFIXES, Selected, select, select_one
 from edgekit.types import Effective, Evidence, worst
 from edgekit.workbench import Workbench, workbench
@@ -28,6 +30,7 @@ def check(
     against: str | Path | None = None,
     data: str | Path | None = None,
     labels: str | None = None,
+    metric: str = ACCURACY.name,
     max_drop: float | None = None,
     target: str | Sequence[str] = (),
     precision: str | Sequence[str] = (),
@@ -43,8 +46,10 @@ def check(
         against: a ``.keras`` model or an artifact to compare with; default: the source of the kit, through its
             golden samples, or itself on ``data``.
         data: real samples to compare on.
-        labels: name of the array that holds integer classes; accuracy is then reported.
-        max_drop: largest accepted loss of accuracy.
+        labels: name of the array that holds what the metric compares with; it is then reported.
+        metric: ``accuracy``, ``top5``, ``f1``, ``iou``, ``mse``, ``mae`` or ``file.py:function``; with ``@output``
+            behind it where several outputs qualify.
+        max_drop: largest accepted loss of the metric: a share, or in the metric's own unit.
         target, precision: only these artifacts of a kit.
         device: where to run.
         tolerance: bound on the absolute difference, instead of the derived one.
@@ -56,7 +61,9 @@ def check(
         DataError: samples that do not fit.
         MissingError: the engine of an artifact is not installed.
     """
-    refuse_labels_without(data, labels, max_drop)
+    refuse_labels_without(data, labels)
+    measured = read_metric(metric)
+    refuse_limit(measured, labels, max_drop)
     if tolerance is not None and not tolerance >= 0:
         raise UsageError(
             "bad-tolerance",
@@ -72,7 +79,7 @@ def check(
     kit = chosen[0].kit
     with workbench(reporter) as bench:
         where = open_device(device)
-        reference = _reference(chosen, against, data, labels, bench, where)
+        reference = _reference(chosen, against, data, labels, measured, bench, where)
         rows = tuple(check_one(one, reference, bench, where, max_drop=max_drop, tolerance=tolerance) for one in chosen)
         verdict = worst(row.verdict for row in rows)
         result = CheckResult(
@@ -112,6 +119,7 @@ def check_one(
                 batches=BATCHES,
                 options=device.options(),
                 tolerance=tolerance,
+                measured=max_drop is not None,
                 update=update,
             )
         except EdgekitError as error:
@@ -170,6 +178,7 @@ def _reference(
     against: str | Path | None,
     data: str | Path | None,
     labels: str | None,
+    metric: Metric,
     bench: Workbench,
     device: Device,
 ) -> Reference:
@@ -181,15 +190,13 @@ def _reference(
                 "a file outside a kit needs something to compare it with.",
                 hint="Give --against MODEL.keras or --against ARTIFACT.",
             )
-        samples = (
-            None if data is None else read_samples(data, bench.scratch("data"), kit.manifest.source.signature, labels)
-        )
-        return reference_for(kit, samples, bench)
+        samples = None if data is None else read_samples(data, bench, kit.manifest.source.signature, labels)
+        return reference_for(kit, samples, bench, metric)
     if Path(against).suffix not in SUFFIXES and not Path(against).is_dir():
         source = load_source(bench, against)
-        samples = None if data is None else read_samples(data, bench.scratch("data"), source.signature, labels)
-        return reference_of(bench, source, samples)
-    return _from_artifact(against, chosen, data, labels, bench, device)
+        samples = None if data is None else read_samples(data, bench, source.signature, labels)
+        return reference_of(bench, source, samples, metric)
+    return _from_artifact(against, chosen, data, labels, metric, bench, device)
 
 
 def _from_artifact(
@@ -197,6 +204,7 @@ def _from_artifact(
     chosen: Sequence[Selected],
     data: str | Path | None,
     labels: str | None,
+    metric: Metric,
     bench: Workbench,
     device: Device,
 ) -> Reference:
@@ -220,7 +228,7 @@ def _from_artifact(
     base = stored_reference(known, bench)
     samples: Samples | None = None
     if data is not None:
-        samples = read_samples(data, bench.scratch("data"), base.signature, labels)
+        samples = read_samples(data, bench, base.signature, labels)
     inputs = base.inputs if samples is None else bench.blobs(samples.arrays)
     files = tuple(bench.executor.add(file) for file in other.files)
     sizes = base.sizes if samples is None else ()
@@ -232,15 +240,13 @@ def _from_artifact(
         inputs=inputs,
         outputs={name: bench.executor.path(blob) for name, blob in ran.outputs[0].items()},
         origin=base.origin if samples is None else "real",
-        labels=None if samples is None else samples.load_labels(),
         sizes=tuple(
             replace(size, outputs={name: bench.executor.path(blob) for name, blob in blobs.items()})
             for size, blobs in zip(sizes, ran.sizes, strict=True)
             if blobs
         ),
     )
-    check_labels(reference)
-    return reference
+    return with_labels(reference, None if samples is None else samples.load_labels(), metric, bench.executor)
 
 
 def _shapes(rows: Sequence[CheckRow]) -> tuple[str, ...]:

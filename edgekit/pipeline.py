@@ -15,27 +15,32 @@ import numpy as np
 
 import edgekit
 from edgekit.checking import check_one, row_of
+from edgekit.data.spec import data_digest
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.compatibility import parse_for
 from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
-from edgekit.exporter.reference import load_source, reference_of
+from edgekit.exporter.reference import load_source
 from edgekit.exporter.source import Source, SourceOptions, open_source
-from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit, default_folder
 from edgekit.latency.bench import time_artifacts
 from edgekit.latency.measured import BenchSettings
 from edgekit.parity.evaluate import Reference
+from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
 from edgekit.progress import SILENT, Reporter
+from edgekit.quantizer.data import Data, coverage, no_calibration_data, observed, read_data
 from edgekit.quantizer.make import Made
-from edgekit.quantizer.quantize import Plan, QuantizeOptions, no_calibration_data, quantize_into, read_data
+from edgekit.quantizer.options import Plan, QuantizeOptions
+from edgekit.quantizer.quantize import quantize_into
+from edgekit.quantizer.ranges import refuse_chance
+from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import METHODS, method_for
 from edgekit.recommendation import recommend
 from edgekit.registry import requirements
 from edgekit.report.render import report
 from edgekit.results import ArtifactResult, CheckRow, RunResult, holds, unique
-from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, Samples, refuse_labels_without, save_arrays
+from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, refuse_labels_without, save_arrays
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
 from edgekit.workbench import Workbench, workbench
@@ -54,8 +59,9 @@ class RunOptions:
             int8 wherever data and packages allow it.
         data: samples for calibration; a third is set aside for evaluation where ``eval_data`` is None.
         eval_data: samples that take no part in calibration.
-        labels: name of the array with integer classes.
-        max_drop: largest accepted loss of accuracy.
+        labels: name of the array with labels.
+        metric: what they are judged by, see `edgekit.parity.task.read_metric`.
+        max_drop: largest accepted loss of the metric.
         inputs: sizes to pin.
         backend: Keras backend to convert from.
         threads: inference threads for the timing.
@@ -70,6 +76,7 @@ class RunOptions:
     data: str | None = None
     eval_data: str | None = None
     labels: str | None = None
+    metric: str = ACCURACY.name
     max_drop: float | None = None
     inputs: tuple[str, ...] = ()
     backend: str = "auto"
@@ -123,7 +130,7 @@ def run(
     source = open_source(model, options.source)
     folder = Path(output) if output is not None else default_folder(source.stem)
     key = _key(source, options)
-    if not fresh:
+    if not fresh and key is not None:
         stored = _stored(folder, key, strict)
         if stored is not None:
             return stored
@@ -135,11 +142,12 @@ def _refuse(options: RunOptions) -> None:
     """Refuse what cannot work before the first minute is spent.
 
     Raises:
-        UsageError: see `refuse_labels_without`, `BenchSettings`; or a precision that no target has, or that needs
-            data where there are none.
+        UsageError: see `refuse_labels_without`, `refuse_limit`, `BenchSettings`; or a precision that no target has,
+            or that needs data where there are none.
         MissingError: a precision that was asked for needs a package that is not installed.
     """
-    refuse_labels_without(options.data or options.eval_data, options.labels, options.max_drop)
+    refuse_labels_without(options.data or options.eval_data, options.labels)
+    refuse_limit(read_metric(options.metric), options.labels, options.max_drop)
     _settings(options)
     targets = TARGETS if "all" in options.targets else options.targets
     for precision in options.precisions or ():
@@ -159,7 +167,14 @@ def _refuse(options: RunOptions) -> None:
 
 
 def _run(
-    file: Source, folder: Path, key: str, options: RunOptions, bench: Workbench, *, replace_source: bool, strict: bool
+    file: Source,
+    folder: Path,
+    key: str | None,
+    options: RunOptions,
+    bench: Workbench,
+    *,
+    replace_source: bool,
+    strict: bool,
 ) -> RunResult:
     plan = ExportOptions(options.targets, options.backend, old=parse_for(options.runtimes))
     if file.kind != "code":  # what a factory returns is known once it has run
@@ -167,13 +182,19 @@ def _run(
     device = open_device(options.device, threads=options.threads)
     source = load_source(bench, file.name, options.inputs, options.backend, options.source)
     kit = Kit.prepare(folder, source.summary(), replace_source=replace_source)
-    calibration, evaluation = read_data(
-        options.data, options.eval_data, options.labels, source.signature, bench, calibrate=options.data is not None
+    given = options.data is not None
+    shares = read_data(
+        options.data, options.eval_data, options.labels, source.signature, bench, calibrate=given, choose=given
     )
-    reference = reference_of(bench, source, evaluation)
+    metric = read_metric(options.metric)
+    data = observed(source, shares, bench, metric)
+    reference = data.evaluation
+    refuse_chance(reference)
     exported = export_into(kit, source, _golden(reference, bench), plan, bench, strict=strict)
     parents = _selected(kit, exported.artifacts)
-    made, warnings = _quantize(kit, parents, calibration, reference, options, bench)
+    made, warnings = _quantize(kit, parents, data, options, bench, metric)
+    if any(one.quantization is not None and one.quantization.calibration_samples for one in made):
+        warnings = (*coverage(shares, Recipe().samples), *warnings)
     bench.executor.release_all()
     artifacts = (*exported.artifacts, *(one.row(kit) for one in made))
     chosen = _selected(kit, artifacts)
@@ -193,7 +214,7 @@ def _run(
         checks=checks,
         latency=timings,
         recommendation=recommend(artifacts, checks, timings),
-        key=key,
+        key=key or "",
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cached=False,
         report=str(kit.folder / "report.html") if chosen else None,
@@ -235,10 +256,10 @@ def _golden(reference: Reference, bench: Workbench) -> Reference:
 def _quantize(
     kit: Kit,
     parents: Sequence[Selected],
-    calibration: Samples | None,
-    reference: Reference,
+    data: Data,
     options: RunOptions,
     bench: Workbench,
+    metric: Metric,
 ) -> tuple[tuple[Made, ...], tuple[str, ...]]:
     """Every precision that each exported target can have; what is skipped becomes a warning."""
     plans, warnings = [], []
@@ -251,14 +272,14 @@ def _quantize(
             except EdgekitError as error:
                 warnings.append(f"{parent.artifact.target} {precision} was skipped: {error} {error.hint}")
                 continue
-            if method.needs_data and calibration is None:
+            if method.needs_data and data.calibration is None:
                 warnings.append(f"{method.format} {precision} was skipped: it needs real samples, see --data.")
                 continue
             plans.append(Plan(parent, method))
     if not plans:
         return (), unique(warnings)
     quantizing = QuantizeOptions(precisions, max_drop=options.max_drop)
-    return quantize_into(kit, plans, calibration, reference, quantizing, bench), unique(warnings)
+    return quantize_into(kit, plans, data, quantizing, bench, metric), unique(warnings)
 
 
 def _checks(
@@ -282,14 +303,17 @@ def _checks(
     return tuple(bench.side_by_side(check, chosen)) if chosen else ()
 
 
-def _key(source: Source, options: RunOptions) -> str:
-    """Digest of everything that could change the result."""
+def _key(source: Source, options: RunOptions) -> str | None:
+    """Digest of everything that could change the result; None for data that only running code would tell."""
+    data = [data_digest(path) for path in (options.data, options.eval_data) if path]
+    code = read_metric(options.metric).code
+    if None in data:
+        return None
     known = {
         "source": source.sha256,
         "options": asdict(options),
-        "data": [
-            blob_of(Path(path)).sha256 for path in (options.data, options.eval_data) if path and Path(path).is_file()
-        ],
+        "data": data,
+        "metric": None if code is None else code.sha256,
         "versions": library_versions(),
         "edgekit": edgekit.__version__,
         "machine": [platform.node(), platform.machine(), platform.python_version()],  # timings belong to one machine

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgekit.data.read import read_samples
 from edgekit.devices import open_device
 from edgekit.errors import UsageError
 from edgekit.files import copy_file, writing
@@ -17,7 +18,7 @@ from edgekit.results import Result
 from edgekit.runtimes import Session, runtime_for
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.jobs import RunJob, run_samples
-from edgekit.samples import read_samples, save_npz
+from edgekit.samples import save_npz
 from edgekit.selection import select_one
 from edgekit.types import Effective, Signature
 from edgekit.workbench import workbench
@@ -134,7 +135,7 @@ def predict(
     where = open_device(device)
     with workbench(reporter) as bench, bench.reporter.task(f"predict with {row.name}") as update:
         signature = selected.artifact.signature
-        samples = read_samples(data, bench.scratch("data"), signature if signature.inputs else None, spare=labels)
+        samples = read_samples(data, bench, signature if signature.inputs else None, spare=labels)
         files = tuple(bench.executor.add(file) for file in selected.files)
         job = RunJob(row.name, files, bench.blobs(samples.arrays), (min(len(samples), PREDICT_BATCH),), where.options())
         ran = bench.executor.run_fresh(job, where.context(), update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,6 +11,7 @@ from typing import Any
 
 from edgekit.errors import UsageError
 from edgekit.exporter.source import open_source
+from edgekit.parity.task import ACCURACY
 from edgekit.pipeline import RunOptions, run
 from edgekit.progress import SILENT, Reporter
 from edgekit.results import RunResult, Runs, unique
@@ -32,6 +34,7 @@ class Settings:
     data: str | None = None
     eval_data: str | None = None
     labels: str | None = None
+    metric: str = ACCURACY.name
     max_drop: float | None = None
     output: str | None = None
     input: tuple[str, ...] = ()
@@ -51,6 +54,7 @@ class Settings:
             data=self.data,
             eval_data=self.eval_data,
             labels=self.labels,
+            metric=self.metric,
             max_drop=self.max_drop,
             inputs=self.input,
             backend=self.backend,
@@ -184,7 +188,13 @@ def _value(key: str, value: Any, path: Path) -> Any:
             received=repr(value),
             hint="Mend it.",
         )
-    return str(path.parent / str(value)) if key in _PATHS else value
+    return _beside(path, str(value)) if key in _PATHS else value
+
+
+def _beside(path: Path, value: str) -> str:
+    """A path in a project file is relative to it; ``package.module:name`` is none."""
+    named = re.fullmatch(r"[\w.]+:\w+(\?.*)?", value) and ".py:" not in value
+    return value if named else str(path.parent / value)
 
 
 def _strings(key: str, value: Any, path: Path) -> list[str]:

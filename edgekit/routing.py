@@ -23,7 +23,7 @@ class HopFacts:
         name: ``keras@jax>onnx``.
         source, destination: representations it leads from and to.
         backend: Keras backend of the process that it runs in; None for any.
-        cost: relative time to convert a small model, process start included.
+        cost: expected seconds, and how far it is kept behind other hops.
         needs: modules that it imports.
         missing: those of them that are not installed here.
         install: the command that adds them; None when nothing is missing.

@@ -13,8 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LINKS = {"devices", "exporter", "quantizer", "runtimes"}
 HEAVY = {
-    "ai_edge_litert", "ai_edge_quantizer", "h5py", "jax", "jax2onnx", "keras", "litert_converter", "litert_torch",
-    "nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "scipy", "sklearn", "tensorflow", "torch",
+    "PIL", "ai_edge_litert", "ai_edge_quantizer", "h5py", "jax", "jax2onnx", "keras", "litert_converter",
+    "litert_torch", "nncf", "onnx", "onnxruntime", "onnxscript", "openvino", "polars", "scipy", "sklearn",
+    "tensorflow", "torch",
 }  # fmt: skip
 FOLDERS = ("edgekit", "tests", "docs", "examples", "benchmarks")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))

@@ -16,14 +16,16 @@ import pytest
 from packaging.requirements import Requirement
 
 import edgekit
+from edgekit.data.registry import FORMS
 from edgekit.exporter.graph import HOPS
 from edgekit.quantizer.registry import METHODS
 from edgekit.registry import Row
 from edgekit.runtimes import RUNTIMES
+from edgekit.surgery.registry import SURGEONS
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-ROWS: list[Row] = [*RUNTIMES, *HOPS, *METHODS]
+ROWS: list[Row] = [*RUNTIMES, *HOPS, *METHODS, *SURGEONS, *(row for row in FORMS if row.extra)]
 NAME = f"edgekit-{edgekit.__version__}"
 
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git says what belongs to the package")

@@ -16,6 +16,7 @@ def bench(
         list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")
     ],
     data: options.Data = None,
+    columns: options.Columns = None,
     labels: options.Labels = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
@@ -42,10 +43,12 @@ def bench(
     Each runs in a fresh process, over several openings that take turns.
     """
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
+
         with out.reporter() as reporter:
             result = edgekit.bench(
                 kits,
-                data=data,
+                data=with_columns(data, columns or ()),
                 labels=labels,
                 target=target or (),
                 precision=precision or (),

@@ -18,7 +18,9 @@ def check(
         typer.Option("--against", metavar="MODEL|ARTIFACT", help="Compare with this. Default: the kit's source."),
     ] = None,
     data: options.Data = None,
+    columns: options.Columns = None,
     labels: options.Labels = None,
+    metric: options.Metric = "accuracy",
     max_drop: options.MaxDrop = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
@@ -37,12 +39,15 @@ def check(
     Runs them again, here and now; --against compares with another model or artifact.
     """
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
+
         with out.reporter() as reporter:
             result = edgekit.check(
                 kit,
                 against=against,
-                data=data,
+                data=with_columns(data, columns or ()),
                 labels=labels,
+                metric=metric,
                 max_drop=max_drop,
                 target=target or (),
                 precision=precision or (),

@@ -19,6 +19,7 @@ def export(
         typer.Option("-o", "--output", metavar="KIT|FILE", help="Folder of the kit, or a file for a plain copy."),
     ] = None,
     data: options.Data = None,
+    columns: options.Columns = None,
     labels: options.Labels = None,
     input: options.Inputs = None,
     backend: options.Backend = "auto",
@@ -41,12 +42,14 @@ def export(
     Each result is run on its engine and compared with the source before it is accepted.
     """
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
+
         with out.reporter() as reporter:
             result = edgekit.export(
                 model,
                 target or "all",
                 output=output,
-                data=data,
+                data=with_columns(data, columns or ()),
                 labels=labels,
                 inputs=input or (),
                 backend=backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Annotated
 
@@ -47,19 +48,35 @@ Precisions = Annotated[
     typer.Option(
         "--precision",
         metavar="PRECISION",
-        help="int8, int8-dynamic, int8-weights, int4-weights, fp16. May be repeated.",
+        help="int8, int8-dynamic, int8-weights, int4-weights, fp16, bf16. May be repeated.",
     ),
 ]
-Data = Annotated[str | None, typer.Option("--data", metavar="FILE", help="Real samples: .npz or .npy.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="DATA", help="Real samples: .npz, .npy, .csv, .parquet, a folder of images, or file.py:name."
+    ),
+]
 EvalData = Annotated[
     str | None,
-    typer.Option("--eval-data", metavar="FILE", help="Samples to evaluate on. Default: a third of --data, set aside."),
+    typer.Option("--eval-data", metavar="DATA", help="Samples to evaluate on. Default: a third of --data, set aside."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--columns", metavar="[INPUT=]A,B", help="Columns of a table that an input takes. May be repeated."),
 ]
 Labels = Annotated[
-    str | None, typer.Option("--labels", metavar="NAME", help="The array of the data that holds labels, not inputs.")
+    str | None, typer.Option("--labels", metavar="NAME", help="The array or column of the data that holds labels.")
+]
+Metric = Annotated[
+    str,
+    typer.Option(
+        "--metric", metavar="NAME", help="accuracy, top5, f1, iou, mse, mae or file.py:function; NAME@OUTPUT."
+    ),
 ]
 MaxDrop = Annotated[
-    float | None, typer.Option("--max-drop", metavar="SHARE", help="Largest accepted loss of accuracy, such as 0.005.")
+    float | None,
+    typer.Option("--max-drop", metavar="X", help="Largest accepted loss of the metric, such as 0.005."),
 ]
 Inputs = Annotated[
     list[str] | None,
@@ -95,3 +112,25 @@ def share(text: str | None, option: str) -> float | None:
             "bad-share", f"{option} takes a share of 0 or more.", received=text, hint=f"Example: {option} 5%"
         )
     return value
+
+
+def refuse_with_sensitivity(*, io: str, max_drop: float | None, must_pay: bool, precisions: Sequence[str]) -> None:
+    """Refuse options about a result that ``--sensitivity`` does not make.
+
+    Raises:
+        UsageError: names the option.
+    """
+    given = {
+        "--io int8": io != "float",
+        "--max-drop": max_drop is not None,
+        "--must-pay": must_pay,
+        "a second --precision": len(precisions) > 1,
+    }
+    useless = [name for name, is_given in given.items() if is_given]
+    if useless:
+        raise UsageError(
+            "nothing-is-made",
+            "--sensitivity ranks layers and makes no artifact.",
+            received=", ".join(useless),
+            hint=f"Leave out {useless[0]}, or leave out --sensitivity.",
+        )

@@ -13,7 +13,13 @@ from edgekit.cli.output import command
 
 def predict(
     kit: options.KitOrArtifact,
-    data: Annotated[str, typer.Option("--data", metavar="FILE", help="Samples: .npz or .npy.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", metavar="DATA", help="Samples: .npz, .npy, .csv, .parquet, a folder of images, or file.py:name."
+        ),
+    ],
+    columns: options.Columns = None,
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Where to write the outputs, by name.")
     ] = "out.npz",
@@ -30,10 +36,12 @@ def predict(
 ) -> None:
     """Run every sample of a data file through an artifact."""
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
+
         with out.reporter() as reporter:
             result = edgekit.predict(
                 kit,
-                data,
+                with_columns(data, columns or ()) or data,
                 output=output,
                 labels=labels,
                 target=target or "",

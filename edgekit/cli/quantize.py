@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,14 +14,39 @@ from edgekit.cli.output import command
 def quantize(
     kit: options.KitOrArtifact,
     data: options.Data = None,
+    columns: options.Columns = None,
     precision: options.Precisions = None,
     target: options.Targets = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", metavar="NAME|FILE.toml|ARTIFACT", help="Only this recipe, instead of a search."),
+    ] = None,
+    model_kind: Annotated[
+        str,
+        typer.Option("--model-kind", metavar="KIND", help="auto, convolutional, transformer, recurrent or other."),
+    ] = "auto",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="LAYER", help="Leave a layer, type:KIND or a pattern in float. Repeatable."),
+    ] = None,
     io: Annotated[str, typer.Option("--io", metavar="TYPE", help="Inputs and outputs: float or int8.")] = "float",
     eval_data: options.EvalData = None,
     labels: options.Labels = None,
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="Task metric: accuracy.")] = "accuracy",
+    metric: options.Metric = "accuracy",
     max_drop: options.MaxDrop = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", metavar="N", min=1, help="Most recipes, or layers, to try per artifact.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option("--max-seconds", metavar="S", help="Longest search per artifact. Default: 5 times the first try."),
+    ] = None,
+    device: options.Device = "local",
+    pays: Annotated[bool, typer.Option("--pays/--no-pays", help="Time each artifact beside its fp32 parent.")] = True,
     must_pay: Annotated[bool, typer.Option("--must-pay", help="Fail when the result is not faster.")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Make nothing: rank the layers by the damage int8 does to each.")
+    ] = False,
     strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -29,22 +54,41 @@ def quantize(
 ) -> None:
     """Quantize artifacts of a kit.
 
-    Each result is run on its engine and compared with the source on samples that took no part in calibration.
+    Several recipes are tried, and layers given back to float to keep --max-drop. Each result is run on its engine and
+    compared with the source on samples that took no part in the choice.
     """
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
+
+        shared: dict[str, Any] = {
+            "target": target or (),
+            "recipe": recipe,
+            "model_kind": model_kind,
+            "ignore": ignore or (),
+            "eval_data": with_columns(eval_data, (columns or ()) if eval_data else ()),
+            "labels": labels,
+            "metric": metric,
+            "trials": trials,
+            "max_seconds": max_seconds,
+            "strict": strict,
+        }
+        samples = with_columns(data, columns or ())
         with out.reporter() as reporter:
-            result = edgekit.quantize(
-                kit,
-                data,
-                precision=precision or "int8",
-                target=target or (),
-                io=io,
-                eval_data=eval_data,
-                labels=labels,
-                metric=metric,
-                max_drop=max_drop,
-                must_pay=must_pay,
-                strict=strict,
-                reporter=reporter,
-            )
+            if sensitivity:
+                options.refuse_with_sensitivity(io=io, max_drop=max_drop, must_pay=must_pay, precisions=precision or ())
+                shared |= {"precision": precision[0]} if precision else {}
+                result: Any = edgekit.sensitivity(kit, samples, reporter=reporter, **shared)
+            else:
+                result = edgekit.quantize(
+                    kit,
+                    samples,
+                    precision=precision or (),
+                    io=io,
+                    max_drop=max_drop,
+                    device=device,
+                    pays=pays,
+                    must_pay=must_pay,
+                    reporter=reporter,
+                    **shared,
+                )
         out.show(result)

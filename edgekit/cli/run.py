@@ -20,8 +20,10 @@ def run(
     target: options.Targets = None,
     precision: options.Precisions = None,
     data: options.Data = None,
+    columns: options.Columns = None,
     eval_data: options.EvalData = None,
     labels: options.Labels = None,
+    metric: options.Metric = "accuracy",
     max_drop: options.MaxDrop = None,
     output: Annotated[str | None, typer.Option("-o", "--output", metavar="KIT", help="Folder of the kit.")] = None,
     input: options.Inputs = None,
@@ -45,14 +47,16 @@ def run(
     Export, quantize, check, time and report. A second run with nothing changed shows the stored result.
     """
     with command(json, quiet, debug) as out:
+        from edgekit.data.spec import with_columns
         from edgekit.project import Settings, planned, run_all
 
         settings = Settings(
             target=tuple(target or ()),
             precision=tuple(precision or ()),
-            data=data,
-            eval_data=eval_data,
+            data=with_columns(data, columns or ()),
+            eval_data=with_columns(eval_data, (columns or ()) if eval_data else ()),
             labels=labels,
+            metric=metric,
             max_drop=max_drop,
             output=output,
             input=tuple(input or ()),

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from edgekit.data.checks import check_fits, refuse_non_finite, span
 from edgekit.errors import DataError, JobFailed, UsageError
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.quantizer.recipe import Recipe
-from edgekit.quantizer.registry import METHODS, MacCount, MethodRow, Quantize, QuantizeRequest
-from edgekit.runtimes.base import check_arrays
+from edgekit.quantizer.registry import (
+    METHODS,
+    LayerInfo,
+    MacCount,
+    MethodRow,
+    Quantize,
+    QuantizeRequest,
+    needs_data,
+)
 from edgekit.runtimes.jobs import load_arrays
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Signature
+
+#: Under which name the settings of an artifact hold its whole recipe.
+RECIPE = "recipe.toml"
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class QuantizeJobResult:
     Attributes:
         files: the entry file first: ``model.onnx``, ``model.xml`` and ``model.bin``, or ``model.tflite``.
         settings: of the artifact: the method and what it tells.
-        quantized_ops, layers, macs: see `edgekit.quantizer.registry.QuantizeOutcome`; the first is never zero.
+        quantized_ops, layers, macs, infos: see `edgekit.quantizer.registry.QuantizeOutcome`; the first is never zero.
     """
 
     files: tuple[Blob, ...]
@@ -32,6 +43,7 @@ class QuantizeJobResult:
     quantized_ops: int
     layers: tuple[str, ...] = ()
     macs: MacCount | None = None
+    infos: tuple[LayerInfo, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,11 @@ class QuantizeJob(Job[QuantizeJobResult]):
     def run(self, work: Workspace) -> QuantizeJobResult:
         row = METHODS[self.method]
         recipe = self.recipe or Recipe(row.precision)
-        check_io(row, recipe.io)
-        given = load_arrays(work, self.calibration) if row.needs_data else {}
+        check_recipe(row, recipe)
+        observes = needs_data(row, recipe)
+        given = load_arrays(work, self.calibration) if observes else {}
         calibration = narrowed(self.signature, given)
-        if row.needs_data:
+        if observes:
             check_calibration(self.signature, calibration)
         work.progress(Progress(f"quantize to {row.precision}"))
         quantize: Quantize = row.load()
@@ -78,9 +91,37 @@ class QuantizeJob(Job[QuantizeJobResult]):
         paths = (outcome.entry, *companions)
         for path in paths:
             path.replace(work.folder / path.name)  # over the hard link to the input, which stays whole elsewhere
-        settings = {"method": self.method, "recipe": recipe.name, **outcome.settings}
+        settings = {"method": self.method, **outcome.settings, "recipe": recipe.name, RECIPE: recipe.to_toml()}
         files = tuple(work.blob(path.name) for path in paths)
-        return QuantizeJobResult(files, settings, outcome.quantized_ops, outcome.layers, outcome.macs)
+        return QuantizeJobResult(files, settings, outcome.quantized_ops, outcome.layers, outcome.macs, outcome.infos)
+
+
+def check_recipe(row: MethodRow, recipe: Recipe) -> None:
+    """Refuse settings that a method would ignore.
+
+    Raises:
+        UsageError: another precision, see `check_io`, or a setting that is not the default and means nothing here.
+    """
+    if recipe.precision != row.precision:
+        raise UsageError(
+            "other-precision",
+            f"{row.name} does not make {recipe.precision}.",
+            received=recipe.name,
+            hint=f"Give a recipe that begins with {row.precision}, or choose --precision {recipe.precision}.",
+        )
+    check_io(row, recipe.io)
+    default = Recipe(row.precision)
+    drawn = ("samples", "seed") if needs_data(row, recipe) else ()
+    heeded = dict.fromkeys((*row.takes, *drawn))
+    for setting in (one.name for one in fields(recipe)):
+        value = getattr(recipe, setting)
+        if value != getattr(default, setting) and setting not in ("precision", "io", *heeded):
+            raise UsageError(
+                "setting-not-taken",
+                f"{row.name} has no setting {setting}.",
+                received=f"{setting} = {value!r}",
+                hint=f"Leave it out; {row.name} takes: {', '.join(heeded) or 'no settings'}.",
+            )
 
 
 def check_io(row: MethodRow, io: str) -> None:
@@ -115,19 +156,14 @@ def check_calibration(signature: Signature, calibration: Mapping[str, np.ndarray
             received=", ".join(f"{name}: {count}" for name, count in lengths.items()) or "none",
             hint="Give --data with some hundred real samples.",
         )
-    check_arrays(signature.with_batch(None), calibration)
+    check_fits(signature, calibration, None, "calibration")
     for name, array in calibration.items():
-        if not np.isfinite(array).all():
-            raise DataError(
-                "non-finite-data",
-                f"the calibration samples of {name!r} hold NaN or infinity.",
-                received=f"{int((~np.isfinite(array)).sum())} such values in {array.shape[0]} samples",
-                hint="Remove those samples: a range measured on them breaks the model.",
-            )
-    if all(array.min() == array.max() for array in calibration.values() if array.size):
+        refuse_non_finite(name, array)
+    spans = {name: span(array) for name, array in calibration.items()}
+    if all(low == high for low, high in spans.values()):
         raise DataError(
             "constant-data",
             "the calibration samples never vary, so no range can be measured.",
-            received=", ".join(f"{name} is all {array.flat[0]}" for name, array in calibration.items() if array.size),
+            received=", ".join(f"{name} is all {low:g}" for name, (low, _) in spans.items()),
             hint="Give --data with real samples.",
         )

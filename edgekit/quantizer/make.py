@@ -1,29 +1,29 @@
-"""Make one quantized artifact: quantize, run, compare, measure the task metric."""
+"""Make one quantized artifact: choose a recipe, quantize, run, compare, measure the task metric."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from edgekit.errors import EdgekitError, JobError
 from edgekit.exporter.attempts import BATCHES, OUTCOMES, versions_of
-from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.reasons import explain
-from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 from edgekit.kit import Kit, digest_of
-from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy
+from edgekit.parity.evaluate import Evaluation, task_accuracy
 from edgekit.progress import Update
-from edgekit.quantizer.jobs import QuantizeJob
+from edgekit.quantizer.budget import Meter
+from edgekit.quantizer.control import control
+from edgekit.quantizer.data import Data
+from edgekit.quantizer.jobs import QuantizeJobResult
+from edgekit.quantizer.journal import Journal
+from edgekit.quantizer.options import QuantizeOptions, recipes_for
 from edgekit.quantizer.recipe import Recipe
-from edgekit.quantizer.registry import MethodRow
-from edgekit.results import Accuracy, ArtifactResult
-from edgekit.selection import Selected
-from edgekit.types import Artifact, Attempt, Blob, Verdict, worst
-from edgekit.workbench import Workbench
+from edgekit.quantizer.search import Found, Tried, meets, search
+from edgekit.quantizer.trials import Scorer, Subject, verdict_of
+from edgekit.results import Accuracy, ArtifactResult, Quantization
+from edgekit.types import Artifact, Attempt, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Made:
         evaluation: on the reference's samples; None when it did not run.
         accuracy: None without labels.
         attempt: the method with its outcome and time.
+        quantization: how the recipe was chosen; None where the input was at fault before that.
     """
 
     target: str
@@ -49,6 +50,7 @@ class Made:
     evaluation: Evaluation | None
     accuracy: Accuracy | None
     attempt: Attempt
+    quantization: Quantization | None = None
 
     def row(self, kit: Kit) -> ArtifactResult:
         """The result's row, once the kit holds the artifact."""
@@ -66,97 +68,131 @@ class Made:
             parity=None if self.evaluation is None else self.evaluation.parity,
             accuracy=self.accuracy,
             attempts=(self.attempt,),
+            quantization=self.quantization,
         )
 
 
-def make(
-    parent: Selected,
-    method: MethodRow,
-    calibration: Mapping[str, Blob],
-    reference: Reference,
-    io: Literal["float", "int8"],
-    max_drop: float | None,
-    bench: Workbench,
-    update: Update,
-) -> Made:
-    """Quantize one artifact, load the result in a process of its own, and judge it.
+def make(subject: Subject, data: Data, options: QuantizeOptions, journal: Journal | None, update: Update) -> Made:
+    """Quantize one artifact by the best recipe there is, load the result in a process of its own, and judge it.
 
     Args:
-        parent: the fp32 artifact.
-        method: how.
-        calibration: samples as blobs of the executor.
-        reference: evaluation samples with the source's outputs.
-        io: ``float`` or ``int8``.
-        max_drop: largest accepted loss of accuracy.
-        bench: of this command.
+        subject: the fp32 artifact and the method.
+        data: samples to choose on, and others to judge on.
+        options: the user's.
+        journal: of the trials; None where nothing is chosen.
         update: receives progress.
 
     Raises:
         UsageError, DataError, MissingError: the input is at fault, not the method.
     """
-    started = time.monotonic()
-    route = f"{parent.artifact.route}>{method.name}"
+    return _Making(subject, data, options, update).run(journal)
 
-    def attempt(outcome: str, reason: str) -> Attempt:
-        return Attempt(route, outcome, reason, round(time.monotonic() - started, 3))
 
-    def nothing(error: EdgekitError, default: str) -> Made:
-        outcome = OUTCOMES.get(type(error), default)
-        verdict: Verdict = "failed" if default == "unrunnable" else "error"
-        tried = attempt(outcome, explain(error))
-        return Made(method.format, method.precision, None, (), verdict, (explain(error),), None, None, tried)
+class _Making:
+    def __init__(self, subject: Subject, data: Data, options: QuantizeOptions, update: Update) -> None:
+        self._subject = subject
+        self._data = data
+        self._options = options
+        self._update = update
+        self._started = time.monotonic()
+        self._route = f"{subject.parent.artifact.route}>{subject.method.name}"
 
-    parents = tuple(bench.executor.add(path) for path in parent.files)
-    needed = dict(calibration) if method.needs_data else {}
-    job = QuantizeJob(method.name, parents, parent.artifact.signature, needed, Recipe(method.precision, io=io))
-    try:
-        result = bench.executor.run(job, quantizer_context(method), update)
-    except JobError as error:
-        return nothing(error, "failed")
-    update(Progress("run and compare"))
-    try:
-        evaluation = evaluate(
-            method.format,
-            method.precision,
-            result.files,
-            reference,
-            executor=bench.executor,
-            context=conversion_context(None),
-            batches=BATCHES,
+    def run(self, journal: Journal | None) -> Made:
+        try:
+            kind, recipes = recipes_for(self._subject, self._options)
+        except JobError as error:
+            return self._nothing(error, "failed", None)
+        scorer = None
+        chosen, found = recipes[0], Found(None, ())
+        if self._data.selection is not None and journal is not None:
+            scorer = Scorer(self._subject, self._data.selection, journal)
+            found = self._find(scorer, recipes)
+            chosen = found.chosen.recipe if found.chosen is not None else chosen
+        told = self._quantization(kind, chosen, found)
+        if found.tried and found.chosen is None:
+            return self._none_works(found.tried, told)
+        try:
+            result = (scorer.result(chosen) if scorer else None) or self._subject.quantize(chosen, self._update)
+        except JobError as error:
+            return self._nothing(error, "failed", told)
+        self._update(Progress("run and compare"))
+        try:
+            evaluation = self._subject.run(result, self._data.evaluation, BATCHES)
+        except EdgekitError as error:
+            return self._nothing(error, "unrunnable", told)
+        return self._judged(result, evaluation, told, found.notes)
+
+    def _find(self, scorer: Scorer, recipes: tuple[Recipe, ...]) -> Found:
+        meter, max_drop = Meter(self._options.budget), self._options.max_drop
+        if len(recipes) == 1 and max_drop is None:
+            return Found(None, ())
+        found = search(scorer, recipes, meter, max_drop, self._update)
+        if found.chosen is None or max_drop is None or meets(found.chosen.score, max_drop):
+            return found
+        if self._data.selection is None or self._data.selection.labels is None:
+            return replace(found, notes=(*found.notes, "accuracy control needs labels in --data, not in --eval-data."))
+        return control(scorer, found, max_drop, meter, self._update)
+
+    def _quantization(self, kind: str, chosen: Recipe, found: Found) -> Quantization:
+        calibration, selection = self._subject.calibration, self._data.selection
+        observes = bool(self._subject.calibrated_with(chosen))
+        return Quantization(
+            recipe=chosen.name,
+            model_kind=kind,
+            trials=found.trials(self._options.max_drop),
+            low_bit_macs=None,
+            left_float=chosen.left_float,
+            calibration_samples=calibration.count(chosen) if calibration is not None and observes else 0,
+            selection_samples=selection.samples if selection is not None and found.tried else 0,
         )
-    except EdgekitError as error:
-        return nothing(error, "unrunnable")
-    judged = task_accuracy(reference, evaluation.outputs, max_drop)
-    verdict = worst([evaluation.parity.verdict, *([judged.verdict] if judged else [])])
-    reasons = (*evaluation.parity.reasons, *(judged.reasons if judged else ()))
-    failed = verdict == "failed"
-    artifact = Artifact(
-        target=method.format,
-        precision=method.precision,
-        path=result.files[0].name,
-        files=result.files,
-        sha256=digest_of(result.files),
-        route=route,
-        parent=parent.artifact.sha256,
-        signature=evaluation.signature,
-        fixed=evaluation.fixed,
-        versions=versions_of(method.needs),
-        settings=result.settings,
-    )
-    return Made(
-        target=method.format,
-        precision=method.precision,
-        artifact=None if failed else artifact,
-        files=tuple(bench.executor.path(blob) for blob in result.files),
-        verdict=verdict,
-        reasons=(*reasons, *(f"{lost}." for lost in evaluation.fixed)),
-        evaluation=evaluation,
-        accuracy=judged.accuracy if judged else None,
-        attempt=attempt("rejected" if failed else "accepted", " ".join(reasons) if failed else ""),
-    )
 
+    def _judged(
+        self, result: QuantizeJobResult, evaluation: Evaluation, told: Quantization, notes: tuple[str, ...]
+    ) -> Made:
+        judged = task_accuracy(self._data.evaluation, evaluation.outputs, self._options.max_drop)
+        verdict, reasons = verdict_of(evaluation, judged)
+        failed = verdict == "failed"
+        method, parent = self._subject.method, self._subject.parent.artifact
+        artifact = Artifact(
+            target=method.format,
+            precision=method.precision,
+            path=result.files[0].name,
+            files=result.files,
+            sha256=digest_of(result.files),
+            route=self._route,
+            parent=parent.sha256,
+            signature=evaluation.signature,
+            fixed=evaluation.fixed,
+            versions=versions_of(method.needs),
+            settings=result.settings,
+        )
+        share = result.macs.low_bit / result.macs.total if result.macs is not None and result.macs.total else None
+        return Made(
+            target=method.format,
+            precision=method.precision,
+            artifact=None if failed else artifact,
+            files=tuple(self._subject.bench.executor.path(blob) for blob in result.files),
+            verdict=verdict,
+            reasons=(*reasons, *notes, *(f"{lost}." for lost in evaluation.fixed)),
+            evaluation=evaluation,
+            accuracy=judged.accuracy if judged else None,
+            attempt=self._attempt("rejected" if failed else "accepted", " ".join(reasons) if failed else ""),
+            quantization=replace(told, low_bit_macs=share),
+        )
 
-def quantizer_context(method: MethodRow) -> Context:
-    """One worker per quantization library, so that two of them work side by side."""
-    plain = conversion_context(None)
-    return Context(method.needs[0], {**plain.env, "EDGEKIT_WORKER": method.needs[0]})
+    def _none_works(self, tried: tuple[Tried, ...], told: Quantization) -> Made:
+        score = tried[0].score
+        verdict: Verdict = "error" if score.outcome == "failed" else "failed"
+        return self._without(verdict, score.reason, self._attempt(score.outcome, score.reason), told)
+
+    def _nothing(self, error: EdgekitError, default: str, told: Quantization | None) -> Made:
+        verdict: Verdict = "failed" if default == "unrunnable" else "error"
+        tried = self._attempt(OUTCOMES.get(type(error), default), explain(error))
+        return self._without(verdict, explain(error), tried, told)
+
+    def _without(self, verdict: Verdict, reason: str, attempt: Attempt, told: Quantization | None) -> Made:
+        method = self._subject.method
+        return Made(method.format, method.precision, None, (), verdict, (reason,), None, None, attempt, told)
+
+    def _attempt(self, outcome: str, reason: str) -> Attempt:
+        return Attempt(self._route, outcome, reason, round(time.monotonic() - self._started, 3))

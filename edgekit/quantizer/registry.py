@@ -54,6 +54,21 @@ class MacCount:
     total: int
 
 
+@dataclass(frozen=True)
+class LayerInfo:
+    """An operator that computes on quantized values.
+
+    Attributes:
+        name: as ``Recipe.left_float`` takes it.
+        kind: type of the operator in its format, such as ``Convolution``.
+        macs: its multiply-accumulates in one inference of one sample; 0 where it has none.
+    """
+
+    name: str
+    kind: str
+    macs: int
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizeOutcome:
     """What a method made.
@@ -66,6 +81,7 @@ class QuantizeOutcome:
         layers: operators that compute on quantized values, in execution order, by names that ``Recipe.left_float``
             takes; empty for a weight-only precision.
         macs: how much of the arithmetic is in few bits; None for a weight-only precision.
+        infos: kind and multiply-accumulates of each of ``layers``, in the same order.
     """
 
     entry: Path
@@ -73,6 +89,7 @@ class QuantizeOutcome:
     settings: dict[str, str]
     layers: tuple[str, ...] = ()
     macs: MacCount | None = None
+    infos: tuple[LayerInfo, ...] = ()
 
 
 class Quantize(Protocol):
@@ -101,14 +118,41 @@ class MethodRow(Row):
 
 
 def _method(
-    name: str, function: str, needs: tuple[str, ...], *, needs_data: bool = False, int8_io: bool = False
+    name: str,
+    function: str,
+    needs: tuple[str, ...],
+    *,
+    needs_data: bool = False,
+    int8_io: bool = False,
+    takes: tuple[str, ...] = (),
 ) -> MethodRow:
     target, _, precision = name.partition(":")
     extra = {"openvino": "quantize,openvino", "onnx": "quantize,onnxruntime"}.get(target, "quantize")
     return MethodRow(
-        name, f"edgekit.quantizer.methods.{function}", extra, needs, target, precision, needs_data, int8_io
+        name, f"edgekit.quantizer.methods.{function}", extra, needs, target, precision, needs_data, int8_io, takes
     )
 
+
+#: Algorithms of a weight-only precision that look at activations.
+DATA_AWARE = ("awq", "scale", "awq-scale", "gptq")
+
+#: What the static methods by NNCF heed.
+_STATIC = (
+    "model_kind",
+    "target_device",
+    "preset",
+    "ranges",
+    "bias_correction",
+    "smooth_quant",
+    "per_channel",
+    "left_float",
+    "samples",
+    "seed",
+)
+
+#: What the weight-only methods by NNCF heed.
+_EIGHT_BITS = ("symmetric", "left_float")
+_FOUR_BITS = (*_EIGHT_BITS, "group_size", "ratio", "algorithm")
 
 _NNCF_OV = ("nncf", "openvino")
 _NNCF_ONNX = ("nncf", "onnx", "onnxruntime")
@@ -118,22 +162,61 @@ METHODS = Registry[MethodRow](
     "quantization method",
     "edgekit.methods",
     (
-        _method("openvino:int8", "openvino_static:int8", _NNCF_OV, needs_data=True),
-        _method("openvino:int8-weights", "openvino_weights:int8", _NNCF_OV),
-        _method("openvino:int4-weights", "openvino_weights:int4", _NNCF_OV),
+        _method(
+            "openvino:int8",
+            "openvino_static:int8",
+            _NNCF_OV,
+            needs_data=True,
+            takes=(*_STATIC, "activation_channels"),
+        ),
+        _method("openvino:int8-weights", "openvino_weights:int8", _NNCF_OV, takes=_EIGHT_BITS),
+        _method("openvino:int4-weights", "openvino_weights:int4", _NNCF_OV, takes=_FOUR_BITS),
         _method("openvino:fp16", "openvino_float16:fp16", ("openvino",)),
-        _method("onnx:int8", "onnx_static:int8", _NNCF_ONNX, needs_data=True),
+        _method("openvino:bf16", "openvino_float16:bf16", ("openvino",)),
+        _method("onnx:int8", "onnx_static:int8", _NNCF_ONNX, needs_data=True, takes=_STATIC),
         _method("onnx:int8-dynamic", "onnx_dynamic:int8", ("onnx", "onnxruntime")),
-        _method("onnx:int8-weights", "onnx_weights:int8", _NNCF_ONNX),
-        _method("onnx:int4-weights", "onnx_weights:int4", _NNCF_ONNX),
+        _method("onnx:int8-weights", "onnx_weights:int8", _NNCF_ONNX, takes=_EIGHT_BITS),
+        _method("onnx:int4-weights", "onnx_weights:int4", _NNCF_ONNX, takes=_FOUR_BITS),
         _method("onnx:fp16", "onnx_float16:fp16", ("onnx", "onnxruntime")),
-        _method("tflite:int8", "tflite_static:int8", _AEQ, needs_data=True, int8_io=True),
-        _method("tflite:int8-dynamic", "tflite_weights:int8_dynamic", _AEQ),
-        _method("tflite:int8-weights", "tflite_weights:int8", _AEQ),
-        _method("tflite:int4-weights", "tflite_weights:int4", _AEQ),
-        _method("tflite:fp16", "tflite_weights:fp16", _AEQ),
+        _method("onnx:bf16", "onnx_float16:bf16", ("onnx", "onnxruntime")),
+        _method(
+            "tflite:int8",
+            "tflite_static:int8",
+            _AEQ,
+            needs_data=True,
+            int8_io=True,
+            takes=(
+                "model_kind",
+                "target_device",
+                "ranges",
+                "bias_correction",
+                "per_channel",
+                "left_float",
+                "samples",
+                "seed",
+            ),
+        ),
+        _method("tflite:int8-dynamic", "tflite_weights:int8_dynamic", _AEQ, takes=("per_channel", "left_float")),
+        _method("tflite:int8-weights", "tflite_weights:int8", _AEQ, takes=("per_channel", "left_float")),
+        _method(
+            "tflite:int4-weights",
+            "tflite_weights:int4",
+            _AEQ,
+            takes=("per_channel", "left_float", "algorithm", "ratio"),
+        ),
+        _method("tflite:fp16", "tflite_weights:fp16", _AEQ, takes=("left_float",)),
     ),
 )
+
+
+def needs_data(row: MethodRow, recipe: Recipe) -> bool:
+    """Whether a method needs calibration samples for a recipe: some ways to round weights look at activations."""
+    return row.needs_data or needs_data_of(recipe)
+
+
+def needs_data_of(recipe: Recipe) -> bool:
+    """Whether the recipe rounds weights by looking at activations."""
+    return recipe.algorithm in DATA_AWARE
 
 
 def method_for(target: str, precision: str) -> MethodRow:

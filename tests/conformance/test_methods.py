@@ -23,6 +23,10 @@ class TestOpenVinoFloat16(MethodSuite):
     method, floor_db, least_ops, smaller = "openvino:fp16", 60, 5, 0.65
 
 
+class TestOpenVinoBfloat16(MethodSuite):
+    method, floor_db, least_ops, smaller = "openvino:bf16", 44, 5, 0.65
+
+
 class TestOnnxInt8(MethodSuite):
     method, floor_db, least_ops, smaller = "onnx:int8", 36, 5, 0.4
 
@@ -44,6 +48,10 @@ class TestOnnxFloat16(MethodSuite):
     method, floor_db, least_ops, smaller = "onnx:fp16", 60, 5, 0.6
 
 
+class TestOnnxBfloat16(MethodSuite):
+    method, floor_db, least_ops, smaller = "onnx:bf16", 44, 5, 0.6
+
+
 class TestTfliteInt8(MethodSuite):
     method, floor_db, least_ops, smaller = "tflite:int8", 36, 5, 0.4
 
@@ -57,7 +65,7 @@ class TestTfliteInt8Weights(MethodSuite):
 
 
 class TestTfliteInt4Weights(MethodSuite):
-    method, floor_db, least_ops, smaller = "tflite:int4-weights", 21, 2, 0.3
+    method, floor_db, least_ops, smaller = "tflite:int4-weights", 19, 2, 0.3
 
 
 class TestTfliteFloat16(MethodSuite):

@@ -80,7 +80,8 @@ def _forward(weights: dict[str, Any], x: Any) -> Any:
     return x @ weights["w4"] + weights["b4"]
 
 
-def _trained() -> dict[str, np.ndarray]:
+def trained() -> dict[str, np.ndarray]:
+    """Weights after some seconds of training, the same ones every time."""
     import jax
     import jax.numpy as jnp
 
@@ -166,14 +167,14 @@ def _write_onnx(weights: dict[str, np.ndarray], path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _main(folder: Path) -> None:
+def write(weights: dict[str, np.ndarray], folder: Path) -> None:
+    """The float artifact of every target. Not in a process that holds JAX and goes on: OpenVINO forks."""
     import openvino
 
-    weights = _trained()
     _write_tflite(weights, folder / "model.tflite")
     _write_onnx(weights, folder / "model.onnx")
     openvino.save_model(openvino.convert_model(folder / "model.onnx"), folder / "model.xml", compress_to_fp16=False)
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]))
+    write(trained(), Path(sys.argv[1]))

@@ -28,8 +28,8 @@ def with_value(value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("array", "code"),
     [
-        (with_value(np.nan), "non-finite-data"),
-        (with_value(-np.inf), "non-finite-data"),
+        (with_value(np.nan), "not-finite"),
+        (with_value(-np.inf), "not-finite"),
         (np.full_like(GOOD, 0.5), "constant-data"),
         (GOOD[:0], "no-calibration-samples"),
         (GOOD.astype(np.float64), "wrong-dtype"),
@@ -79,3 +79,22 @@ def test_a_free_batch_is_calibrated_one_sample_at_a_time() -> None:
     batches = CalibrationBatches(request)
     assert len(batches) == 10
     assert [batch["x"].shape for batch in batches] == [(1, 3)] * 10
+
+
+def test_no_more_samples_than_the_recipe_takes_are_drawn_with_its_seed() -> None:
+    drawn = []
+    for seed in (0, 0, 1):
+        recipe = Recipe(samples=4, seed=seed)
+        batches = CalibrationBatches(QuantizeRequest(Path(), SIGNATURE, Path(), {"x": GOOD}, recipe, lambda one: None))
+        assert (batches.samples, len(batches)) == (4, 4)
+        rows = [int(batch["x"][0, 0]) for batch in batches]
+        assert len(set(rows)) == 4
+        assert set(rows) <= set(GOOD[:, 0].astype(int))
+        drawn.append(rows)
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_the_sample_that_is_not_finite_is_named() -> None:
+    with pytest.raises(DataError, match="NaN in sample 4"):
+        check_calibration(SIGNATURE, {"x": with_value(np.nan)})

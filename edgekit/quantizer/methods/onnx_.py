@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgekit.exporter.hops._names import name_rest
+from edgekit.quantizer.methods.einsum import rewrite_onnx
 from edgekit.quantizer.methods.samples import refuse_quantized
 from edgekit.quantizer.registry import QuantizeRequest
 
@@ -34,8 +36,9 @@ def read(request: QuantizeRequest) -> onnx.ModelProto:
     for node in source.node:
         if node.op_type in _QUANTIZERS + _INTEGER:
             refuse_quantized(f"operator {node.op_type} {node.name!r}")
-    if any(weight.data_type == onnx.TensorProto.FLOAT16 for weight in source.initializer):
-        refuse_quantized("weights of float16")
+    for kind, name in ((onnx.TensorProto.FLOAT16, "float16"), (onnx.TensorProto.BFLOAT16, "bfloat16")):
+        if any(weight.data_type == kind for weight in source.initializer):
+            refuse_quantized(f"weights of {name}")
     simplified = request.folder / "simplified.onnx"
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -44,7 +47,14 @@ def read(request: QuantizeRequest) -> onnx.ModelProto:
     onnxruntime.InferenceSession(request.model, options, providers=["CPUExecutionProvider"])
     model = onnx.load(simplified)
     simplified.unlink()
+    rewrite_onnx(model)
+    name_rest(model.graph)
     return model
+
+
+def operators(model: onnx.ModelProto) -> list[tuple[str, str]]:
+    """Name and type of every operator, in the order of the file; those inside loops are not counted."""
+    return [(node.name, node.op_type) for node in model.graph.node]
 
 
 def opset(model: onnx.ModelProto) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgekit.quantizer.methods import nncf_, onnx_
-from edgekit.quantizer.methods.samples import CalibrationBatches, tool
+from edgekit.quantizer.methods._macs_onnx import layers_onnx
+from edgekit.quantizer.methods._onnx_scope import join_attention, quantize_zeros, separate_attention
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 if TYPE_CHECKING:
@@ -15,27 +16,25 @@ if TYPE_CHECKING:
 #: QuantizeLinear of another type than the zero point, and refuses the model or saturates negative weights.
 NEWEST_OPSET = 20
 
+#: NNCF quantizes their inputs, and onnxruntime computes them in float all the same: it only costs accuracy and time.
+LEFT_OUT = ("ReduceMean",)
+
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
-    """Insert quantizers with ranges measured on the calibration samples; inputs and outputs stay float."""
-    import nncf
+    """Insert quantizers with ranges measured on the calibration samples; inputs and outputs stay float.
 
-    batches = CalibrationBatches(request)
-    quantized = nncf.quantize(
-        _lowered(onnx_.read(request)),
-        nncf.Dataset(batches),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(batches),
-        advanced_parameters=nncf_.advanced(),
-    )
-    settings = {
-        "tool": tool("nncf"),
-        "preset": "mixed",
-        "samples": str(batches.samples),
-        **nncf_.DESCRIBED,
-        "opset": str(onnx_.opset(quantized)),
-    }
-    return QuantizeOutcome(onnx_.write(quantized, request.folder), onnx_.after_quantizers(quantized), settings)
+    Activations are quantized per tensor: onnxruntime cannot run a depthwise convolution with ranges per channel.
+    """
+    model = _lowered(onnx_.read(request))
+    operators = onnx_.operators(model)
+    separate_attention(model)
+    quantized, settings = nncf_.quantize(model, request, operators, LEFT_OUT)
+    join_attention(quantized)
+    quantize_zeros(quantized)
+    infos, macs = layers_onnx(quantized)
+    entry = onnx_.write(quantized, request.folder)
+    facts = {**settings, "opset": str(onnx_.opset(quantized))}
+    return QuantizeOutcome(entry, len(infos), facts, tuple(info.name for info in infos), macs, infos)
 
 
 def _lowered(model: onnx.ModelProto) -> onnx.ModelProto:

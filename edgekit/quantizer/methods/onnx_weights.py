@@ -1,51 +1,78 @@
-"""ONNX, weights of matrix products in 8 or 4 bits, arithmetic in float, by NNCF."""
+"""ONNX, weights in 8 or 4 bits, arithmetic in float, by NNCF."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from edgekit.errors import UsageError
 from edgekit.quantizer.methods import onnx_
-from edgekit.quantizer.methods.nncf_ import int4_groups
-from edgekit.quantizer.methods.samples import tool
+from edgekit.quantizer.methods.nncf_weights import compress
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 if TYPE_CHECKING:
     import onnx
 
-#: NNCF gives a convolution's scale one axis per weight axis, which onnxruntime refuses to load.
-LEFT_OUT = ["Conv", "ConvTranspose"]
+#: Sizes of groups that onnxruntime's MatMulNBits runs.
+GROUPS = (16, 32, 64, 128, 256)
 
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
-    """Store the weights of matrix products and embeddings as symmetric int8 with one scale per channel."""
-    import nncf
-
-    options = {"mode": nncf.CompressWeightsMode.INT8_SYM}
-    return _compress(request, options, {"mode": "int8_sym"}, onnx_.after_quantizers)
+    """Store the weights of convolutions, matrix products and embeddings as int8 with one scale per channel."""
+    model = onnx_.read(request)
+    compressed, settings = compress(model, request, onnx_.operators(model))
+    flatten_scales(compressed)
+    return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.after_quantizers(compressed), settings)
 
 
 def int4(request: QuantizeRequest) -> QuantizeOutcome:
-    """Store the weights of matrix products as symmetric int4 in groups; the last layer as int8.
+    """Store the weights of matrix products as int4 in groups; the rest and the last layer as int8.
 
-    Asymmetric int4 is not offered: onnxruntime refuses the zero points that NNCF writes.
+    Raises:
+        UsageError: a size of groups that onnxruntime refuses to load.
     """
-    options, described = int4_groups()
-    return _compress(request, options, described, onnx_.four_bit_weights)
-
-
-def _compress(
-    request: QuantizeRequest,
-    options: dict[str, Any],
-    described: dict[str, str],
-    count: Callable[[onnx.ModelProto], int],
-) -> QuantizeOutcome:
-    """Compress, and count what was asked for: NNCF may leave every weight at int8."""
-    import nncf
-
+    size = request.recipe.group_size
+    if size is not None and size not in GROUPS:
+        raise UsageError(
+            "group-size",
+            f"onnxruntime runs no groups of {'a whole channel' if size == -1 else size} in 4 bits.",
+            received=request.recipe.name,
+            hint=f"Sizes of groups: {', '.join(map(str, GROUPS))}.",
+        )
     model = onnx_.read(request)
-    present = sorted({node.op_type for node in model.graph.node} & set(LEFT_OUT))
-    scope = nncf.IgnoredScope(types=present)  # NNCF refuses a type that the model does not have
-    compressed = nncf.compress_weights(model, ignored_scope=scope, **options)
-    settings = {"tool": tool("nncf"), **described, "left_out": ", ".join(present)}
-    return QuantizeOutcome(onnx_.write(compressed, request.folder), count(compressed), settings)
+    algorithms = ("plain", "awq", "scale", "awq-scale")
+    compressed, settings = compress(model, request, onnx_.operators(model), algorithms)
+    flatten_scales(compressed)
+    pack_zero_points(compressed)
+    return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.four_bit_weights(compressed), settings)
+
+
+def flatten_scales(model: onnx.ModelProto) -> None:
+    """Give scales per channel one axis, in place: NNCF gives a convolution's several, which onnxruntime refuses."""
+    import onnx
+
+    stored = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:
+        blocks = any(attribute.name == "block_size" for attribute in node.attribute)
+        if node.op_type != "DequantizeLinear" or blocks:
+            continue
+        for name in node.input[1:]:
+            if name in stored and len(stored[name].dims) > 1:
+                flat = onnx.numpy_helper.to_array(stored[name]).reshape(-1)
+                stored[name].CopyFrom(onnx.numpy_helper.from_array(flat, name))
+
+
+def pack_zero_points(model: onnx.ModelProto) -> None:
+    """Put two zero points into each byte, in place: NNCF writes one, which onnxruntime's MatMulNBits refuses."""
+    import onnx
+
+    stored = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type != "MatMulNBits" or len(node.input) < 4 or not node.input[3]:
+            continue
+        name = node.input[3]
+        points = onnx.numpy_helper.to_array(stored[name])
+        points = np.pad(points, [(0, 0)] * (points.ndim - 1) + [(0, points.shape[-1] % 2)])
+        packed = points[..., 0::2] | (points[..., 1::2] << 4)
+        stored[name].CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(packed), name))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgekit.quantizer.methods.einsum import rewrite_openvino
 from edgekit.quantizer.methods.samples import refuse_quantized
 
 if TYPE_CHECKING:
@@ -36,7 +38,14 @@ def read(path: Path) -> openvino.Model:
     weights = decompressed(model, LOW_BIT)
     if weights:
         refuse_quantized(f"weight {weights[0]!r} of few bits")
+    rewrite_openvino(model)
     return model
+
+
+def operators(model: openvino.Model) -> list[tuple[str, str]]:
+    """Name and type of every operator but constants, in execution order; those inside loops are not counted."""
+    found = [(op.get_friendly_name(), op.get_type_name()) for op in model.get_ordered_ops()]
+    return [(name, kind) for name, kind in found if kind not in ("Constant", "Parameter", "Result")]
 
 
 def write(model: openvino.Model, folder: Path, *, fp16: bool = False) -> Path:
@@ -49,6 +58,7 @@ def write(model: openvino.Model, folder: Path, *, fp16: bool = False) -> Path:
     """
     import openvino
 
+    _share_constants(model)
     automatic = [op for op in model.get_ordered_ops() if _AUTOMATIC.fullmatch(op.get_friendly_name())]
     for index, op in enumerate(automatic):  # their numbers count what the process made before: same input, same file
         op.set_friendly_name(f"{op.get_type_name()}_{index}")
@@ -57,18 +67,35 @@ def write(model: openvino.Model, folder: Path, *, fp16: bool = False) -> Path:
     return entry
 
 
+def _share_constants(model: openvino.Model) -> None:
+    """Store equal int8 weights once, in place: NNCF writes one for every use, so an unrolled cell would grow."""
+    known: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
+    for op in model.get_ordered_ops():
+        if op.get_type_name() != "Constant" or op.get_element_type().get_type_name() not in ("i8", "u8"):
+            continue
+        key = (op.get_element_type().get_type_name(), tuple(op.shape), sha256(op.data).digest())
+        first = known.setdefault(key, op)
+        if first is not op:
+            op.output(0).replace(first.output(0))
+
+
 def decompressed(model: openvino.Model, types: tuple[str, ...]) -> list[str]:
-    """Names of the constants of some element types that are converted to float before use: stored weights."""
+    """Names of stored weights of some element types: constants that are converted to float, and no zero points."""
     return [
         op.get_friendly_name()
         for op in model.get_ops()
         if op.get_type_name() == "Constant"
         and op.get_element_type().get_type_name() in types
-        and any(
-            use.get_node().get_type_name() == "Convert" and use.get_node().get_element_type().is_real()
-            for use in op.output(0).get_target_inputs()
-        )
+        and any(_widens(use.get_node()) for use in op.output(0).get_target_inputs())
     ]
+
+
+def _widens(node: Any) -> bool:
+    """Whether an operator makes floats of a stored weight."""
+    if node.get_type_name() != "Convert" or not node.get_element_type().is_real():
+        return False
+    uses = node.output(0).get_target_inputs()
+    return not all(use.get_node().get_type_name() == "Subtract" and use.get_index() == 1 for use in uses)
 
 
 def after_quantizers(model: openvino.Model) -> int:

@@ -16,23 +16,30 @@ from edgekit.quantizer.registry import QuantizeRequest
 class CalibrationBatches:
     """Inputs by name, one inference after another, in the batch the artifact is fixed to, else 1.
 
-    Iterable more than once; every pass reports its progress. A short last batch is filled with its last sample,
-    which does not change any minimum or maximum.
+    Of more samples than the recipe takes, so many are drawn with its seed. Iterable more than once; every pass reports
+    its progress. Memory holds one batch. A short last batch is filled with its last sample, which does not change any
+    minimum or maximum.
     """
 
     def __init__(self, request: QuantizeRequest) -> None:
         self._request = request
         self._batch = request.signature.batch or 1
-        self.samples = min(len(array) for array in request.calibration.values())
+        given = min(len(array) for array in request.calibration.values())
+        self.samples = min(given, request.recipe.samples)
+        order = np.random.default_rng(request.recipe.seed).permutation(given)
+        self._rows = np.sort(order[: self.samples])
 
     def __len__(self) -> int:
         return math.ceil(self.samples / self._batch)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         for start in range(0, self.samples, self._batch):
-            pieces = {name: array[start : start + self._batch] for name, array in self._request.calibration.items()}
-            self._request.progress(Progress("calibrate", min(start + self._batch, self.samples), self.samples))
-            yield {name: np.ascontiguousarray(_filled(piece, self._batch)) for name, piece in pieces.items()}
+            rows = self._rows[start : start + self._batch]
+            self._request.progress(Progress("calibrate", start + len(rows), self.samples))
+            yield {
+                name: np.ascontiguousarray(_filled(array[rows], self._batch))
+                for name, array in self._request.calibration.items()
+            }
 
 
 def _filled(piece: np.ndarray, batch: int) -> np.ndarray:

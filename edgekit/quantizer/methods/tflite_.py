@@ -1,18 +1,20 @@
-"""Reading, counting and writing .tflite files for their quantization methods, all by ai-edge-quantizer."""
+"""Reading and writing .tflite files for their quantization methods, all by ai-edge-quantizer."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.quantizer.methods import tflite_graph
 from edgekit.quantizer.methods.samples import refuse_quantized, tool
+from edgekit.quantizer.methods.scope import resolve
+from edgekit.quantizer.methods.tflite_graph import Operator
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 if TYPE_CHECKING:
     from ai_edge_quantizer.recipe_manager import RecipeManager
-
-#: Operators that only change the representation.
-_CASTS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def read(path: Path) -> bytes:
@@ -22,81 +24,108 @@ def read(path: Path) -> bytes:
         UsageError: it is quantized already.
     """
     content = path.read_bytes()
-    for graph in parse(content).subgraphs:
+    for graph in tflite_graph.parse(content).subgraphs:
         for tensor in graph.tensors:
-            if _is_quantized(tensor) or _type_name(tensor) == "FLOAT16":
-                refuse_quantized(f"tensor {tensor.name.decode()!r} of {_type_name(tensor)}")
+            kind = tflite_graph.type_name(tensor)
+            if tflite_graph.is_quantized(tensor) or kind == "FLOAT16":
+                refuse_quantized(f"tensor {tensor.name.decode()!r} of {kind}")
     return content
 
 
-def apply(
-    request: QuantizeRequest, content: bytes, recipe: RecipeManager, ranges: Any = None, counted: str | None = None
+def left_float(request: QuantizeRequest, operators: Collection[Operator]) -> set[str]:
+    """Names of the operators that the recipe leaves in float.
+
+    Raises:
+        UsageError: it names none of the artifact.
+    """
+    known = {operator.name for operator in operators}
+    # A whole name is that operator alone, though converters make it part of the name of others.
+    whole = known.intersection(request.recipe.left_float)
+    others = [wanted for wanted in request.recipe.left_float if wanted not in whole]
+    return whole.union(resolve(others, [(operator.name, operator.kind) for operator in operators]))
+
+
+def rule(scopes: Iterable[str]) -> str:
+    """The expression that matches the operators of these scopes and no others."""
+    return f"^(?:{'|'.join(map(re.escape, scopes))})$"
+
+
+def quantized(content: bytes, recipe: RecipeManager, ranges: Mapping[str, tuple[float, float]] | None = None) -> bytes:
+    """Quantize by a recipe.
+
+    Args:
+        content: the float model.
+        recipe: what to quantize and how.
+        ranges: lowest and highest value by tensor name, for a recipe that quantizes activations.
+    """
+    import numpy as np
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    limits: Any = None
+    if ranges is not None:
+        limits = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in ranges.items()}
+    quantizer = Quantizer(content, recipe.get_quantization_recipe())
+    return bytes(quantizer.quantize(limits, enable_progress_report=False).quantized_model)
+
+
+def outputs_restored(content: bytes) -> bytes:
+    """A quantized model whose float outputs are those that it had.
+
+    Where the producer of an output stays float and another operator takes the quantized values, the library makes
+    these the output of the model too.
+    """
+    model = tflite_graph.parse(content)
+    moved = {}
+    for operator in tflite_graph.operators(model):
+        if operator.kind == "QUANTIZE" and operator.raw.outputs[0] in operator.graph.outputs:
+            graph = model.subgraphs.index(operator.graph)
+            moved[graph, int(operator.raw.outputs[0])] = int(operator.raw.inputs[0])
+    for (graph, before), after in moved.items():
+        outputs = model.subgraphs[graph].outputs
+        model.subgraphs[graph].outputs = [after if index == before else index for index in outputs]
+        for signature in model.signatureDefs or ():
+            for output in signature.outputs if signature.subgraphIndex == graph else ():
+                output.tensorIndex = after if output.tensorIndex == before else output.tensorIndex
+    return tflite_graph.write(model) if moved else content
+
+
+def outcome(
+    request: QuantizeRequest, content: bytes, settings: Mapping[str, str], counted: str | None = None
 ) -> QuantizeOutcome:
-    """Quantize by a recipe and write ``model.tflite``.
+    """Write ``model.tflite`` and say what is in it.
 
     Args:
         request: says where to write.
-        content: the float model.
-        recipe: what to quantize and how.
-        ranges: minimum and maximum of every tensor, for a recipe that quantizes activations.
+        content: the quantized model.
+        settings: of the method.
         counted: count only operators with a tensor of this type, such as ``INT4``; None counts every quantized one.
     """
-    from ai_edge_quantizer.quantizer import Quantizer
-
-    quantizer = Quantizer(content, recipe.get_quantization_recipe())
-    quantized = bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
     entry = request.folder / "model.tflite"
-    entry.write_bytes(quantized)
-    return QuantizeOutcome(entry, _count(quantized, counted), {"tool": tool("ai-edge-quantizer")})
+    entry.write_bytes(content)
+    model = tflite_graph.parse(content)
+    infos, macs = tflite_graph.layers(model)
+    computing = request.recipe.precision in ("int8", "int8-dynamic")
+    return QuantizeOutcome(
+        entry,
+        _count(model, counted),
+        {"tool": tool("ai-edge-quantizer"), **settings},
+        layers=tuple(info.name for info in infos) if computing else (),
+        macs=macs if computing else None,
+        infos=infos if computing else (),
+    )
 
 
-def _count(content: bytes, counted: str | None) -> int:
+def _count(model: Any, counted: str | None) -> int:
     """Operators with a quantized input; a cast counts where its input is a stored weight."""
-    model = parse(content)
     count = 0
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            tensors = [graph.tensors[index] for index in operator.inputs if index >= 0]
-            if kind(model, operator) in _CASTS:
-                tensors = [tensor for tensor in tensors if is_constant(model, tensor)]
-            kinds = [
-                _type_name(tensor) for tensor in tensors if _is_quantized(tensor) or _type_name(tensor) == "FLOAT16"
-            ]
-            count += counted in kinds if counted else bool(kinds)
+    for operator in tflite_graph.operators(model):
+        tensors = operator.inputs
+        if operator.kind in tflite_graph.CASTS:
+            tensors = tuple(tensor for tensor in tensors if tflite_graph.is_constant(model, tensor))
+        kinds = [
+            tflite_graph.type_name(tensor)
+            for tensor in tensors
+            if tflite_graph.is_quantized(tensor) or tflite_graph.type_name(tensor) == "FLOAT16"
+        ]
+        count += counted in kinds if counted else bool(kinds)
     return count
-
-
-def parse(content: bytes) -> Any:
-    """The flatbuffer as Python objects (``ModelT`` of its schema)."""
-    from ai_edge_litert.schema_py_generated import Model, ModelT
-
-    return ModelT.InitFromObj(Model.GetRootAs(content, 0))
-
-
-def kind(model: Any, operator: Any) -> str:
-    """Name of an operator's built-in kind, such as ``CONV_2D``."""
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    code = model.operatorCodes[operator.opcodeIndex]
-    number = max(code.builtinCode, code.deprecatedBuiltinCode)  # as the schema says, for old and new files
-    return _name_in(BuiltinOperator, number)
-
-
-def is_constant(model: Any, tensor: Any) -> bool:
-    """Whether a tensor's content is in the file."""
-    return model.buffers[tensor.buffer].data is not None
-
-
-def _is_quantized(tensor: Any) -> bool:
-    scale = tensor.quantization.scale if tensor.quantization is not None else None
-    return scale is not None and len(scale) > 0 and _type_name(tensor) != "INT32"
-
-
-def _type_name(tensor: Any) -> str:
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    return _name_in(TensorType, tensor.type)
-
-
-def _name_in(enumeration: type, number: int) -> str:
-    return next(name for name, value in vars(enumeration).items() if value == number)

@@ -2,71 +2,103 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
-from edgekit.errors import ModelError
-from edgekit.quantizer.methods import tflite_, tflite_islands
+from edgekit.quantizer.methods import tflite_, tflite_bias, tflite_graph, tflite_islands, tflite_ranges
 from edgekit.quantizer.methods.samples import CalibrationBatches
+from edgekit.quantizer.methods.tflite_graph import Operator
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+if TYPE_CHECKING:
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+#: What the library calls a kind of operator, where that is not the schema's name.
+_RENAMED = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
 
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """Quantize with ranges measured on the calibration samples.
 
-    Ranges are the true minimum and maximum: the library's own default, a moving average, loses 15 to 20 dB.
-    BATCH_MATMUL stays float: quantized, it takes a trained transformer to chance. HARD_SWISH stays float unless
-    inputs and outputs are int8, as integer-only devices want them: LiteRT's CPU kernel for it is so slow that
-    MobileNetV3Small took 4.1 ms in int8, 1.3 ms without it, and 2.2 ms in float32.
+    A convolutional network is quantized whole, but for functions that are written out as arithmetic. Of any other
+    model the matrix products and convolutions are, attention's included; what stands between them stays float. With
+    int8 inputs and outputs, or for an NPU, which have no float arithmetic, everything that can be is quantized.
+
+    HARD_SWISH stays float unless inputs and outputs are int8: LiteRT's CPU kernel for it is so slow that
+    MobileNetV3Small took 4.1 ms in int8, 1.3 ms without it, and 2.2 ms in float32. A BATCH_MATMUL with a stored
+    matrix has one scale for all of it: LiteRT reads the first scale only, which takes a trained model to chance.
+
+    Raises:
+        UsageError: a setting that this method does not have.
     """
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import TFLOperationName
+    tflite_bias.refuse_fast(request.recipe)
+    content = tflite_.read(request.model)
+    model = tflite_graph.parse(content)
+    every = list(tflite_graph.operators(model))
+    left = tflite_.left_float(request, every)
+    kind = request.recipe.model_kind
+    if kind == "auto":
+        kind = tflite_islands.model_kind(model)
+    integers = request.recipe.io == "int8" or request.recipe.target_device == "npu"
+    able = [operator for operator in _supported(every) if operator.graph is model.subgraphs[0]]  # no loop's body
+    chosen = able if integers or kind == "convolutional" else tflite_islands.products(model, able)
+    if not integers:
+        chosen = [operator for operator in chosen if operator.kind != "HARD_SWISH"]
+    ranges = tflite_ranges.measure(request, content, _activations(model, chosen))
+    unfit = tflite_islands.written_out(model, ranges)
+    chosen = [operator for operator in chosen if operator.name not in unfit | left]
+    chosen = tflite_islands.fed(model, chosen, whole=integers)
+    recipe = _recipe(request, model, chosen)
+    content = tflite_bias.corrected(request, content, chosen, lambda given: tflite_.quantized(given, recipe, ranges))
+    settings = {
+        "model_kind": kind,
+        "samples": str(CalibrationBatches(request).samples),
+        "left_out_operators": str(len(unfit)),
+    }
+    made = tflite_.quantized(content, recipe, ranges)
+    return tflite_.outcome(request, tflite_.outputs_restored(made) if request.recipe.io == "float" else made, settings)
+
+
+def _supported(operators: list[Operator]) -> list[Operator]:
+    """Operators that the library has an int8 form for."""
+    from ai_edge_quantizer.default_policy import DEFAULT_CONFIG_CHECK_POLICY
+
+    known = {name.value for name in DEFAULT_CONFIG_CHECK_POLICY}
+    return [operator for operator in operators if _RENAMED.get(operator.kind, operator.kind) in known]
+
+
+def _activations(model: object, operators: list[Operator]) -> set[str]:
+    """Names of the tensors that operators take and give, but for those stored in the file."""
+    found = (
+        operator.graph.tensors[index]
+        for operator in operators
+        for index in (*operator.raw.inputs, *operator.raw.outputs)
+        if index >= 0
+    )
+    return {tensor.name.decode() for tensor in found if not tflite_graph.is_constant(model, tensor)}
+
+
+def _recipe(request: QuantizeRequest, model: object, chosen: list[Operator]) -> RecipeManager:
+    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
-    left_out = [TFLOperationName.BATCH_MATMUL]
-    if request.recipe.io == "float":
-        left_out += [TFLOperationName.INPUT, TFLOperationName.OUTPUT, TFLOperationName.HARD_SWISH]
     recipe = RecipeManager()
-    recipe.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8)
-    for operation in left_out:
-        recipe.add_quantization_config(".*", operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    content = tflite_.read(request.model)
-    batches = CalibrationBatches(request)
-    ranges = _ranges(content, recipe, batches)
-    kept = tflite_islands.float_operators(content, ranges)
-    for name in kept:
-        recipe.add_quantization_config(
-            f"^{re.escape(name)};", TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE
-        )
-    outcome = tflite_.apply(request, content, recipe, ranges)
-    settings = {
-        **outcome.settings,
-        "range": "min and max over all samples",
-        "samples": str(batches.samples),
-        "left_out": ", ".join(operation.value for operation in left_out),
-        "left_out_operators": str(len(kept)),
-    }
-    return replace(outcome, settings=settings)
-
-
-def _ranges(content: bytes, recipe: Any, batches: CalibrationBatches) -> Any:
-    from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
-    from ai_edge_quantizer.utils.qsv_utils import min_max_update
-
-    calibrator = Calibrator(
-        memoryview(content),
-        num_threads=1,
-        mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
-        qsv_update_func=min_max_update,
-    )
-    key = next(iter(calibrator.get_signature_list()), None)
-    if key is None:
-        raise ModelError(
-            "no-signature",
-            "the .tflite file has no signature, so its inputs have no names to calibrate by.",
-            hint="Export it with edgekit export --target tflite, or use --precision int8-dynamic.",
-        )
-    for sample in batches:
-        calibrator.calibrate({key: [sample]}, recipe)
-    return calibrator.get_model_qsvs()
+    whole = QuantGranularity.CHANNELWISE if request.recipe.per_channel else QuantGranularity.TENSORWISE
+    stored = [
+        operator
+        for operator in chosen
+        if operator.kind == "BATCH_MATMUL" and any(tflite_graph.is_constant(model, one) for one in operator.inputs)
+    ]
+    others = [operator for operator in chosen if operator not in stored]
+    for operators, granularity in ((others, whole), (stored, QuantGranularity.TENSORWISE)):
+        if operators:
+            recipe.add_static_config(
+                tflite_.rule(operator.scope for operator in operators),
+                TFLOperationName.ALL_SUPPORTED,
+                activation_num_bits=8,
+                weight_num_bits=8,
+                weight_granularity=granularity,
+            )
+    if request.recipe.io == "int8":
+        for name in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+            recipe.add_static_config(".*", name, activation_num_bits=8, weight_num_bits=8)
+    return recipe

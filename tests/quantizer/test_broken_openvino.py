@@ -1,0 +1,71 @@
+"""What NNCF makes of an OpenVINO model that computes something else, and what edgekit does about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.errors import JobFailed, UsageError
+from edgekit.exporter.graph import conversion_context
+from edgekit.jobs.executor import Executor
+from edgekit.quantizer.jobs import QuantizeJob, QuantizeJobResult
+from edgekit.quantizer.recipe import Recipe
+from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.jobs import RunJob
+from edgekit.types import Blob, Signature, TensorSpec
+from tests.conformance.method_suite import sqnr_db
+from tests.quantizer import digits, stock_nncf
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with Executor() as made:
+        yield made
+
+
+def scores(executor: Executor, files: tuple[Blob, ...], folder: Path) -> np.ndarray:
+    np.save(folder / "images.npy", digits.images()[0][digits.TRAINING :][:200])
+    job = RunJob("openvino", files, {"image": executor.add(folder / "images.npy")}, (1,), OpenOptions(threads=1))
+    ran = executor.run_fresh(job, conversion_context(None))
+    loaded: np.ndarray = np.load(executor.path(ran.outputs[0]["scores"]))
+    return loaded
+
+
+def quantized(executor: Executor, parent: tuple[Blob, ...], recipe: str, folder: Path) -> QuantizeJobResult:
+    np.save(folder / "calibration.npy", digits.images()[0][:100])
+    calibration = {"image": executor.add(folder / "calibration.npy")}
+    job = QuantizeJob("openvino:int8", parent, digits.signature("openvino"), calibration, Recipe.parse(recipe))
+    return executor.run(job, conversion_context(None))
+
+
+@pytest.mark.slow
+def test_a_smoothed_model_that_the_engine_gets_wrong_is_refused_with_the_cause(
+    executor: Executor, tmp_path: Path
+) -> None:
+    stock = tuple(executor.add(path) for path in stock_nncf.made("smoothed", tmp_path / "stock"))
+    parent = tuple(executor.add(tmp_path / "stock" / name) for name in ("parent.xml", "parent.bin"))
+    reference = scores(executor, parent, tmp_path)
+    broken = sqnr_db(reference, scores(executor, stock, tmp_path))  # it loads and runs, and nothing complains
+    with pytest.raises(JobFailed) as caught:
+        quantized(executor, parent, "int8_transformer_smooth95", tmp_path)
+    assert caught.value.code == "wrong-fusion"
+    assert "smooth_quant" in str(caught.value.hint)
+    made = quantized(executor, parent, "int8_transformer", tmp_path)
+    assert sqnr_db(reference, scores(executor, made.files, tmp_path)) > broken + 15
+
+
+@pytest.mark.slow
+def test_a_torch_program_that_was_quantized_before_its_conversion_is_refused(
+    executor: Executor, tmp_path: Path
+) -> None:
+    """Its conversion loses accuracy: edgekit quantizes the exported artifact, and no artifact twice."""
+    files = tuple(executor.add(path) for path in stock_nncf.made("torch_program", tmp_path / "stock"))
+    signature = Signature((TensorSpec("x", (1, 1, 8, 8), "float32"),), (TensorSpec("y", (1, 10), "float32"),))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((20, 1, 8, 8), dtype=np.float32))
+    job = QuantizeJob("openvino:int8", files, signature, {"x": executor.add(tmp_path / "x.npy")})
+    with pytest.raises(UsageError) as caught:
+        executor.run(job, conversion_context(None))
+    assert caught.value.code == "already-quantized"
