@@ -29,6 +29,7 @@ from edgekit.latency.measured import BenchSettings
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
 from edgekit.progress import SILENT, Reporter
+from edgekit.quantizer.budget import Budget
 from edgekit.quantizer.data import Data, coverage, no_calibration_data, observed, read_data
 from edgekit.quantizer.make import Made
 from edgekit.quantizer.options import Plan, QuantizeOptions
@@ -62,6 +63,8 @@ class RunOptions:
         labels: name of the array with labels.
         metric: what they are judged by, see `edgekit.parity.task.read_metric`.
         max_drop: largest accepted loss of the metric.
+        trials: most recipes, and steps of accuracy control, per quantized artifact; None is a multiple of the time of
+            the first.
         inputs: sizes to pin.
         backend: Keras backend to convert from.
         threads: inference threads for the timing.
@@ -78,6 +81,7 @@ class RunOptions:
     labels: str | None = None
     metric: str = ACCURACY.name
     max_drop: float | None = None
+    trials: int | None = None
     inputs: tuple[str, ...] = ()
     backend: str = "auto"
     threads: int | None = None
@@ -278,7 +282,7 @@ def _quantize(
             plans.append(Plan(parent, method))
     if not plans:
         return (), unique(warnings)
-    quantizing = QuantizeOptions(precisions, max_drop=options.max_drop)
+    quantizing = QuantizeOptions(precisions, max_drop=options.max_drop, budget=Budget(options.trials))
     return quantize_into(kit, plans, data, quantizing, bench, metric), unique(warnings)
 
 

@@ -36,6 +36,7 @@ class Settings:
     labels: str | None = None
     metric: str = ACCURACY.name
     max_drop: float | None = None
+    trials: int | None = None
     output: str | None = None
     input: tuple[str, ...] = ()
     backend: str = "auto"
@@ -56,6 +57,7 @@ class Settings:
             labels=self.labels,
             metric=self.metric,
             max_drop=self.max_drop,
+            trials=self.trials,
             inputs=self.input,
             backend=self.backend,
             threads=self.threads,
@@ -173,7 +175,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
 
 _PATHS = ("data", "eval_data", "output")
 _LISTS = ("target", "precision", "input", "custom_objects", "runtimes")
-_NUMBERS = {"max_drop": (int, float), "max_seconds": (int, float), "threads": (int,)}
+_NUMBERS = {"max_drop": (int, float), "max_seconds": (int, float), "threads": (int,), "trials": (int,)}
 
 
 def _value(key: str, value: Any, path: Path) -> Any:

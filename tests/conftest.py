@@ -102,8 +102,10 @@ def digits_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def run(folder: Path) -> None:
         folder.mkdir()
-        options = ("--eval-data", digits / "test.npz", "--labels", "label", "--max-seconds", "1", "-o", folder / "kit")
-        done = edgekit("run", digits / "digits.keras", "--data", digits / "train.npz", *options, "--json", cwd=folder)
+        options = ("--eval-data", digits / "test.npz", "--labels", "label", "-o", folder / "kit")
+        quick = ("--max-seconds", "1", "--trials", "1")
+        command = ("run", digits / "digits.keras", "--data", digits / "train.npz", *options, *quick, "--json")
+        done = edgekit(*command, cwd=folder)
         (folder / "out.json").write_text(done.out)
         (folder / "err.txt").write_text(done.err)
         assert done.code == 0, done.err

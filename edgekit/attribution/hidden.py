@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgekit.attribution.tensors import Opened
 from edgekit.surgery.base import Graph
 from edgekit.types import Blob
@@ -22,7 +24,7 @@ class Fused:
 
 
 def find_hidden(
-    artifact: Opened, inputs: Mapping[str, Blob], is_right: Callable[[Mapping[str, object]], bool]
+    artifact: Opened, inputs: Mapping[str, Blob], is_right: Callable[[Mapping[str, np.ndarray]], bool]
 ) -> Fused | None:
     """The group of operators whose fusion is wrong.
 

@@ -78,6 +78,9 @@ MaxDrop = Annotated[
     float | None,
     typer.Option("--max-drop", metavar="X", help="Largest accepted loss of the metric, such as 0.005."),
 ]
+Trials = Annotated[
+    int | None, typer.Option("--trials", metavar="N", min=1, help="Most recipes, or layers, to try per artifact.")
+]
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=SHAPE", help="Pin sizes: image=?x224x224x3[:float32]; ? stays free."),

@@ -34,16 +34,14 @@ def quantize(
     labels: options.Labels = None,
     metric: options.Metric = "accuracy",
     max_drop: options.MaxDrop = None,
-    trials: Annotated[
-        int | None, typer.Option("--trials", metavar="N", min=1, help="Most recipes, or layers, to try per artifact.")
-    ] = None,
+    trials: options.Trials = None,
     max_seconds: Annotated[
         float | None,
         typer.Option("--max-seconds", metavar="S", help="Longest search per artifact. Default: 5 times the first try."),
     ] = None,
     device: options.Device = "local",
     pays: Annotated[bool, typer.Option("--pays/--no-pays", help="Time each artifact beside its fp32 parent.")] = True,
-    must_pay: Annotated[bool, typer.Option("--must-pay", help="Fail when the result is not faster.")] = False,
+    must_pay: Annotated[bool, typer.Option("--must-pay", help="Fail a result that is shown not to be faster.")] = False,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Make nothing: rank the layers by the damage int8 does to each.")
     ] = False,

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from edgekit.quantizer.registry import LayerInfo, MacCount
 
 #: Operators that only change the representation.
@@ -64,10 +66,18 @@ class Operator:
 
 
 def parse(content: bytes) -> Any:
-    """The flatbuffer as Python objects (``ModelT`` of its schema)."""
+    """The flatbuffer as Python objects (``ModelT`` of its schema), weights as views of the content.
+
+    A file may hold weights behind the flatbuffer; they are put where the others are.
+    """
     from ai_edge_litert.schema_py_generated import Model, ModelT
 
-    return ModelT.InitFromObj(Model.GetRootAs(content, 0))
+    model = ModelT.InitFromObj(Model.GetRootAs(content, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:  # 0 and 1 say that there is nothing
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def write(model: Any) -> bytes:
