@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgekit.quantizer.methods import nncf_, onnx_
+from edgekit.quantizer.methods import _onnx_forms, nncf_, onnx_
 from edgekit.quantizer.methods._macs_onnx import layers_onnx
+from edgekit.quantizer.methods._onnx_gemm import split_gemms
 from edgekit.quantizer.methods._onnx_scope import join_attention, quantize_zeros, separate_attention
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
@@ -27,10 +28,14 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """
     model = _lowered(onnx_.read(request))
     operators = onnx_.operators(model)
+    split_gemms(model, computed=True)
     separate_attention(model)
     quantized, settings = nncf_.quantize(model, request, operators, LEFT_OUT)
     join_attention(quantized)
     quantize_zeros(quantized)
+    _onnx_forms.count_axes_from_the_start(quantized)
+    _onnx_forms.make_activations_unsigned(quantized)
+    _onnx_forms.make_biases_integer(quantized)
     infos, macs = layers_onnx(quantized)
     entry = onnx_.write(quantized, request.folder)
     facts = {**settings, "opset": str(onnx_.opset(quantized))}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgekit.errors import UsageError
-from edgekit.quantizer.methods import _onnx_four_bits, onnx_
+from edgekit.quantizer.methods import _onnx_forms, onnx_
+from edgekit.quantizer.methods._onnx_gemm import split_gemms
 from edgekit.quantizer.methods.nncf_weights import compress
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
@@ -21,8 +22,10 @@ GROUPS = (16, 32, 64, 128, 256)
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
     """Store the weights of convolutions, matrix products and embeddings as int8 with one scale per channel."""
     model = onnx_.read(request)
+    split_gemms(model)
     compressed, settings = compress(model, request, onnx_.operators(model))
     flatten_scales(compressed)
+    _onnx_forms.count_axes_from_the_start(compressed)
     return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.after_quantizers(compressed), settings)
 
 
@@ -41,21 +44,18 @@ def int4(request: QuantizeRequest) -> QuantizeOutcome:
             hint=f"Sizes of groups: {', '.join(map(str, GROUPS))}.",
         )
     model = onnx_.read(request)
-    _onnx_four_bits.split_gemms(model)
+    split_gemms(model)
     algorithms = ("plain", "awq", "scale", "awq-scale")
     compressed, settings = compress(model, request, onnx_.operators(model), algorithms)
-    _onnx_four_bits.mend(compressed)
+    _onnx_forms.mend_four_bits(compressed)
     flatten_scales(compressed)
+    _onnx_forms.count_axes_from_the_start(compressed)
     pack_zero_points(compressed)
     return QuantizeOutcome(onnx_.write(compressed, request.folder), onnx_.four_bit_weights(compressed), settings)
 
 
 def flatten_scales(model: onnx.ModelProto) -> None:
-    """Write scales per channel as onnxruntime takes them, in place.
-
-    NNCF gives a convolution's several axes, which it refuses, and counts the axis of a product from the end, which
-    keeps it from computing the product on the stored weight: it would make floats of it in every inference.
-    """
+    """Give scales per channel one axis, in place: NNCF gives a convolution's several, which onnxruntime refuses."""
     import onnx
 
     stored = {weight.name: weight for weight in model.graph.initializer}
@@ -67,9 +67,6 @@ def flatten_scales(model: onnx.ModelProto) -> None:
             if name in stored and len(stored[name].dims) > 1:
                 flat = onnx.numpy_helper.to_array(stored[name]).reshape(-1)
                 stored[name].CopyFrom(onnx.numpy_helper.from_array(flat, name))
-        for attribute in node.attribute:
-            if attribute.name == "axis" and attribute.i < 0 and node.input[0] in stored:
-                attribute.i += len(stored[node.input[0]].dims)
 
 
 def pack_zero_points(model: onnx.ModelProto) -> None:
