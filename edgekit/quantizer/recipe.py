@@ -20,6 +20,10 @@ TargetDevice = Literal["any", "cpu", "gpu", "npu"]
 Algorithm = Literal["plain", "awq", "scale", "awq-scale", "gptq", "octav"]
 
 
+#: In ``Recipe.left_float``: the operators that compute the model's outputs.
+OUTPUTS = "role:output"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Settings of one quantization. What a method does not have, it refuses; it never ignores it.
@@ -28,7 +32,11 @@ class Recipe:
         precision: ``int8``, ``int8-dynamic``, ``int8-weights``, ``int4-weights``, ``fp16`` or ``bf16``.
         io: ``float`` keeps inputs and outputs, ``int8`` quantizes them too.
         model_kind: decides the preset and NNCF's model type; ``auto`` is detected from the graph.
-        target_device: whose arithmetic the quantizers are placed for.
+        target_device: whose arithmetic the quantizers are placed for. NNCF places the same for ``any``, ``gpu`` and
+            ``npu``. ``cpu`` means any of them, those without 8-bit dot products too (VNNI, or ARM's): it keeps the
+            first layer's weights in 7 bits, because such a CPU adds pairs of products in 16 bits, where they overflow.
+            ``any`` does not, whatever this machine can do: the artifact is for others, and the same command makes the
+            same file everywhere. TFLite takes ``npu`` for an engine without float arithmetic; the others are the same.
         preset: ``performance`` takes symmetric activations everywhere, ``mixed`` asymmetric ones where they may be
             negative and need it.
         ranges: how ranges of activations are found: the true minimum and maximum, a histogram or percentile that
@@ -43,8 +51,8 @@ class Recipe:
             method's default.
         ratio: share of the weights that int4 takes, the most robust first; the rest is int8.
         algorithm: how weights of a weight-only precision are rounded.
-        left_float: operators that stay float: a name of an operator or of a source layer, ``type:Softmax``, or a
-            pattern with ``*``.
+        left_float: operators that stay float: a name of an operator or of a source layer, ``type:Softmax``, a
+            pattern with ``*``, or ``role:output`` for those that compute the model's outputs.
         samples: most calibration samples.
         seed: of their choice.
     """
@@ -192,7 +200,8 @@ _WRITE: tuple[Callable[[Recipe], str], ...] = (
     _word("algorithm", awq="awq", scale="scale", awqscale="awq-scale", gptq="gptq", octav="octav"),
     _number("samples", "n", 300),
     _number("seed", "seed", 0),
-    lambda recipe: f"float{len(recipe.left_float)}" if recipe.left_float else "",
+    _word("left_float", floatoutputs=(OUTPUTS,)),
+    lambda recipe: f"float{len(recipe.left_float)}" if recipe.left_float not in ((), (OUTPUTS,)) else "",
 )
 
 

@@ -1,12 +1,13 @@
-"""Which operators of an artifact a recipe leaves in float: names, names of source layers, types and patterns."""
+"""Which operators of an artifact a recipe leaves in float: names, names of source layers, types, roles and patterns."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from edgekit.errors import UsageError
+from edgekit.quantizer.recipe import OUTPUTS
 
 #: Before the type of operators, such as ``type:Softmax``.
 TYPE = "type:"
@@ -15,24 +16,34 @@ TYPE = "type:"
 _SHOWN = 8
 
 
-def resolve(wanted: Iterable[str], operators: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+def resolve(
+    wanted: Iterable[str], operators: Sequence[tuple[str, str]], outputs: Collection[str] | None = None
+) -> tuple[str, ...]:
     """Names of the operators that are meant, in the order of the artifact.
 
     One of ``wanted`` is the whole name of an operator; the path of a source layer, which stands in the names of its
     operators between slashes (``block/conv2d_3`` in ``model/block/conv2d_3/Conv``); ``type:Softmax``, whatever its
-    case and underscores; or any of them with ``*`` for any characters. A whole name is taken before a path. Where a
-    converter joined several names with semicolons, each of them counts.
+    case and underscores; any of them with ``*`` for any characters; or ``role:output``. A whole name is taken before
+    a path. Where a converter joined several names with semicolons, each of them counts.
 
     Args:
         wanted: as in ``Recipe.left_float``.
         operators: name and type of every operator that can be left in float.
+        outputs: names of those that compute outputs of the model; None where outputs stay float anyway.
 
     Raises:
         UsageError: one of them means no operator.
     """
     chosen: set[str] = set()
     for one in wanted:
-        found = _meant(one, operators)
+        if one == OUTPUTS and outputs is None:
+            raise UsageError(
+                "outputs-are-float",
+                "the operators of this format's outputs give float results anyway.",
+                received=one,
+                hint=f"Leave {OUTPUTS} out; it is for TFLite.",
+            )
+        found = list(outputs or ()) if one == OUTPUTS else _meant(one, operators)
         if not found:
             raise _unknown(one, operators)
         chosen.update(found)

@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
 
-def read(path: Path) -> bytes:
-    """The content of a float model.
+def read(path: Path) -> tuple[bytes, Any]:
+    """The content of a float model, and the model of it (``ModelT``).
 
     Raises:
         UsageError: it is quantized already.
     """
     content = path.read_bytes()
-    for graph in tflite_graph.parse(content).subgraphs:
+    model = tflite_graph.parse(content)
+    for graph in model.subgraphs:
         for tensor in graph.tensors:
             kind = tflite_graph.type_name(tensor)
             if tflite_graph.is_quantized(tensor) or kind == "FLOAT16":
                 refuse_quantized(f"tensor {tensor.name.decode()!r} of {kind}")
-    return content
+    return content, model
 
 
-def left_float(request: QuantizeRequest, operators: Collection[Operator]) -> set[str]:
+def left_float(request: QuantizeRequest, model: Any, operators: Collection[Operator]) -> set[str]:
     """Names of the operators that the recipe leaves in float.
 
     Raises:
@@ -42,7 +43,8 @@ def left_float(request: QuantizeRequest, operators: Collection[Operator]) -> set
     # A whole name is that operator alone, though converters make it part of the name of others.
     whole = known.intersection(request.recipe.left_float)
     others = [wanted for wanted in request.recipe.left_float if wanted not in whole]
-    return whole.union(resolve(others, [(operator.name, operator.kind) for operator in operators]))
+    outputs = tflite_graph.output_operators(model)
+    return whole.union(resolve(others, [(operator.name, operator.kind) for operator in operators], outputs))
 
 
 def rule(scopes: Iterable[str]) -> str:
@@ -62,19 +64,20 @@ def quantized(content: bytes, recipe: RecipeManager, ranges: Mapping[str, tuple[
     from ai_edge_quantizer.quantizer import Quantizer
 
     limits: Any = None
+    if not recipe.get_quantization_recipe():  # the library refuses to do nothing
+        return content
     if ranges is not None:
         limits = {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in ranges.items()}
     quantizer = Quantizer(content, recipe.get_quantization_recipe())
     return bytes(quantizer.quantize(limits, enable_progress_report=False).quantized_model)
 
 
-def outputs_restored(content: bytes) -> bytes:
-    """A quantized model whose float outputs are those that it had.
+def restore_outputs(model: Any) -> bool:
+    """Make the float outputs of a quantized model those that it had, in place; False where they are.
 
     Where the producer of an output stays float and another operator takes the quantized values, the library makes
     these the output of the model too.
     """
-    model = tflite_graph.parse(content)
     moved = {}
     for operator in tflite_graph.operators(model):
         if operator.kind == "QUANTIZE" and operator.raw.outputs[0] in operator.graph.outputs:
@@ -86,11 +89,14 @@ def outputs_restored(content: bytes) -> bytes:
         for signature in model.signatureDefs or ():
             for output in signature.outputs if signature.subgraphIndex == graph else ():
                 output.tensorIndex = after if output.tensorIndex == before else output.tensorIndex
-    return tflite_graph.write(model) if moved else content
+    return bool(moved)
 
 
 def outcome(
-    request: QuantizeRequest, content: bytes, settings: Mapping[str, str], counted: str | None = None
+    request: QuantizeRequest,
+    content: bytes,
+    settings: Mapping[str, str],
+    counted: str | None = None,
 ) -> QuantizeOutcome:
     """Write ``model.tflite`` and say what is in it.
 
@@ -100,9 +106,11 @@ def outcome(
         settings: of the method.
         counted: count only operators with a tensor of this type, such as ``INT4``; None counts every quantized one.
     """
+    model = tflite_graph.parse(content)
+    if request.recipe.io == "float" and restore_outputs(model):
+        content = tflite_graph.write(model)
     entry = request.folder / "model.tflite"
     entry.write_bytes(content)
-    model = tflite_graph.parse(content)
     infos, macs = tflite_graph.layers(model)
     computing = request.recipe.precision in ("int8", "int8-dynamic")
     return QuantizeOutcome(

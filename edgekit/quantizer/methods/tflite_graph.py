@@ -97,6 +97,19 @@ def operators(model: Any) -> Iterator[Operator]:
             yield Operator(name, kind(model, raw), raw, graph)
 
 
+def output_operators(model: Any) -> set[str]:
+    """Names of the operators that compute outputs of the model; what moves their results on is one of them too."""
+    found: set[str] = set()
+    wanted = {int(index) for index in model.subgraphs[0].outputs}
+    for operator in reversed([one for one in operators(model) if one.graph is model.subgraphs[0]]):
+        if wanted.isdisjoint(int(index) for index in operator.raw.outputs):
+            continue
+        found.add(operator.name)
+        if operator.kind in MOVES:
+            wanted.update(int(index) for index in operator.raw.inputs)
+    return found
+
+
 def kind(model: Any, operator: Any) -> str:
     """Name of an operator's built-in kind, such as ``CONV_2D``."""
     code = model.operatorCodes[operator.opcodeIndex]

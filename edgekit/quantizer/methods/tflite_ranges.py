@@ -52,9 +52,11 @@ class _Seen:
 
     def widen(self, values: np.ndarray) -> None:
         low, high = float(values.min()), float(values.max())
-        # A NaN must not be lost in a comparison.
-        self.low, self.high = float(np.minimum(self.low, low)), float(np.maximum(self.high, high))
-        self.lows, self.highs = self.lows + low, self.highs + high
+        if not low >= self.low:
+            self.low = low
+        if not high <= self.high:
+            self.high = high
+        self.lows, self.highs = self.lows + low, self.highs + high  # a NaN stays in the sums
         self.samples += 1
 
     def count(self, values: np.ndarray) -> None:
@@ -198,7 +200,7 @@ def _digest(request: QuantizeRequest, content: bytes, names: Collection[str]) ->
 
 
 def _limits(seen: _Seen, ranges: Ranges) -> tuple[float, float]:
-    if ranges == "average":
+    if ranges == "average" or np.isnan(seen.lows + seen.highs):
         return seen.lows / seen.samples, seen.highs / seen.samples
     if ranges == "minmax" or seen.counts is None or not seen.counts.any():
         return seen.low, seen.high

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgekit.errors import UsageError
 from edgekit.quantizer.methods import tflite_, tflite_bias, tflite_graph, tflite_islands, tflite_ranges
 from edgekit.quantizer.methods.samples import CalibrationBatches
 from edgekit.quantizer.methods.tflite_graph import Operator
+from edgekit.quantizer.recipe import OUTPUTS
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
 
 if TYPE_CHECKING:
@@ -31,14 +33,20 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
         UsageError: a setting that this method does not have.
     """
     tflite_bias.refuse_fast(request.recipe)
-    content = tflite_.read(request.model)
-    model = tflite_graph.parse(content)
+    content, model = tflite_.read(request.model)
     every = list(tflite_graph.operators(model))
-    left = tflite_.left_float(request, every)
+    left = tflite_.left_float(request, model, every)
     kind = request.recipe.model_kind
     if kind == "auto":
         kind = tflite_islands.model_kind(model)
     integers = request.recipe.io == "int8" or request.recipe.target_device == "npu"
+    if integers and OUTPUTS in request.recipe.left_float:
+        raise UsageError(
+            "setting-not-taken",
+            "a model for integers alone cannot compute its outputs in float.",
+            received=f"left_float = {OUTPUTS!r}",
+            hint=f"Leave {OUTPUTS} out, or use float inputs and outputs for another device than an NPU.",
+        )
     able = [operator for operator in _supported(every) if operator.graph is model.subgraphs[0]]  # no loop's body
     chosen = able if integers or kind == "convolutional" else tflite_islands.products(model, able)
     if not integers:
@@ -54,8 +62,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
         "samples": str(CalibrationBatches(request).samples),
         "left_out_operators": str(len(unfit)),
     }
-    made = tflite_.quantized(content, recipe, ranges)
-    return tflite_.outcome(request, tflite_.outputs_restored(made) if request.recipe.io == "float" else made, settings)
+    return tflite_.outcome(request, tflite_.quantized(content, recipe, ranges), settings)
 
 
 def _supported(operators: list[Operator]) -> list[Operator]:

@@ -109,9 +109,9 @@ def _quantized(
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
-    content = tflite_.read(request.model)
-    operators = list(tflite_graph.operators(tflite_graph.parse(content)))
-    left = tflite_.left_float(request, operators)
+    content, model = tflite_.read(request.model)
+    operators = list(tflite_graph.operators(model))
+    left = tflite_.left_float(request, model, operators)
     recipe = RecipeManager()
     rules(recipe, QuantGranularity.CHANNELWISE if request.recipe.per_channel else QuantGranularity.TENSORWISE)
     if left:  # the last rule wins
