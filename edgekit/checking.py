@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit.data.read import read_samples
+from edgekit.attribution.look import look
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES
@@ -36,6 +37,7 @@ def check(
     precision: str | Sequence[str] = (),
     device: str = "local",
     tolerance: float | None = None,
+    layers: bool = False,
     strict: bool = False,
     reporter: Reporter = SILENT,
 ) -> CheckResult:
@@ -53,6 +55,7 @@ def check(
         target, precision: only these artifacts of a kit.
         device: where to run.
         tolerance: bound on the absolute difference, instead of the derived one.
+        layers: compare layer by layer too; an artifact of a kit that fails is looked at in any case.
         strict: count ``weak`` as a failure.
         reporter: receives progress.
 
@@ -81,6 +84,8 @@ def check(
         where = open_device(device)
         reference = _reference(chosen, against, data, labels, measured, bench, where)
         rows = tuple(check_one(one, reference, bench, where, max_drop=max_drop, tolerance=tolerance) for one in chosen)
+        if against is None:
+            rows = tuple(_looked_at(*pair, reference, bench, where, layers) for pair in zip(chosen, rows, strict=True))
         verdict = worst(row.verdict for row in rows)
         result = CheckResult(
             ok=holds(verdict, strict=strict),
@@ -133,6 +138,19 @@ def check_one(
         if row.verdict == "failed":
             row = replace(row, culprit=_culprit(selected, reference, bench, device))
         return row
+
+
+def _looked_at(
+    selected: Selected, row: CheckRow, reference: Reference, bench: Workbench, device: Device, wanted: bool
+) -> CheckRow:
+    """The row with its layers, where they were asked for, or something failed that has layers to look at."""
+    failed = row.verdict == "failed"
+    if not (wanted or failed) or row.verdict == "error":
+        return row
+    found = look(selected, reference, bench, device, failed=failed)
+    reasons = row.reasons if found.reason is None or not wanted else (*row.reasons, found.reason)
+    culprit = row.culprit if found.culprit is None or not failed else f"{row.culprit}: {found.culprit}"
+    return replace(row, layers=found.rows, culprit=culprit, failing=found.failing, reasons=reasons)
 
 
 def row_of(selected: Selected, device: Device, evaluation: Evaluation) -> CheckRow:

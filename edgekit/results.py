@@ -189,26 +189,6 @@ class ArtifactResult:
 
 
 @dataclass(frozen=True, slots=True)
-class StageParity:
-    """One step on the way from the source to the device.
-
-    Attributes:
-        stage: ``export``, ``quantize`` or ``device``.
-        artifact: what the step made, such as ``onnx fp32``.
-        against: what it was compared with: ``source``, or the artifact before it.
-        verdict, reasons: of the comparison.
-        sqnr_db: of the worst output; None when equal or not compared.
-    """
-
-    stage: str
-    artifact: str
-    against: str
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    sqnr_db: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class LayerParity:
     """How one layer of the reference compares with the tensor that holds it in the artifact.
 
@@ -261,7 +241,6 @@ class CheckRow:
         culprit: the first stage that differs, such as ``export`` or ``quantize``, and the layer where that is known;
             None when nothing failed.
         sha256, source_sha256: digests of the artifact and of the source it was made from, None outside a kit.
-        stages: from the source to here; looked at when something failed.
         layers: in the order of execution; looked at when something failed, or when asked.
         failing: the smallest part that shows the fault.
     """
@@ -280,7 +259,6 @@ class CheckRow:
     evidence: Evidence | None = None
     sha256: str | None = None
     source_sha256: str | None = None
-    stages: tuple[StageParity, ...] = ()
     layers: tuple[LayerParity, ...] = ()
     failing: Failing | None = None
 

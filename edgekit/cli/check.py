@@ -29,6 +29,7 @@ def check(
         float | None,
         typer.Option("--tolerance", metavar="X", help="Bound on the absolute difference. Default: derived."),
     ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Compare layer by layer too.")] = False,
     strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -53,6 +54,7 @@ def check(
                 precision=precision or (),
                 device=device,
                 tolerance=tolerance,
+                layers=layers,
                 strict=strict,
                 reporter=reporter,
             )

@@ -131,8 +131,8 @@ def rewrite_openvino(model: openvino.Model) -> None:
         same = [0] * product.kept
         if len(product.summed) > 1:
             result = ops.reshape(result, np.array([*same, -1]), special_zero=True, name=f"{name}/Merge").output(0)
-        weight = ops.constant(product.weight, name=f"{name}/weight")
-        result = ops.matmul(result, weight, False, False, name=name).output(0)
+        weight = ops.constant(np.ascontiguousarray(product.weight.T), name=f"{name}/weight")
+        result = ops.matmul(result, weight, False, True, name=name).output(0)  # GPTQ wants it so
         if len(product.made) > 1:
             result = ops.reshape(result, np.array([*same, *product.made]), special_zero=True, name=f"{name}/Split")
             result = result.output(0)

@@ -153,14 +153,12 @@ def _pass(
 def _run(
     interpreter: Interpreter, inputs: dict[str, dict[str, Any]], batches: CalibrationBatches, most: int | None
 ) -> Iterator[None]:
-    shapes: dict[str, tuple[int, ...]] = {}
     for number, sample in enumerate(batches):
         if number == most:
             return
-        if {name: array.shape for name, array in sample.items()} != shapes:
-            shapes = {name: array.shape for name, array in sample.items()}
-            for name, shape in shapes.items():
-                interpreter.resize_tensor_input(inputs[name]["index"], shape)
+        if number == 0:  # all of them have the same shape
+            for name, array in sample.items():
+                interpreter.resize_tensor_input(inputs[name]["index"], array.shape)
             interpreter.allocate_tensors()
         for name, array in sample.items():
             interpreter.set_tensor(inputs[name]["index"], _stored(array, inputs[name]))
