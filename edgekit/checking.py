@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit.data.read import read_samples
 from edgekit.attribution.look import look
+from edgekit.data.read import read_samples
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES

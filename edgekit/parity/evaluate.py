@@ -172,7 +172,12 @@ def _same_form(want: TensorSpec, have: TensorSpec) -> bool:
 
 
 def _fixed_sizes(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """An application that may choose a height, width or number of steps in the source could not in the artifact."""
+    """An application that may choose a height, width or number of steps in the source could not in the artifact.
+
+    A batch that is fixed to 1 is only reported: one sample at a time is what devices do. Another number is of no use.
+    """
+    if source.batch is None and artifact.batch not in (None, 1):
+        return (f"the batch is free in the source, but fixed to {artifact.batch} in the artifact.",)
     return tuple(
         f"input {want.name}: dimension {axis} is free in the source, but fixed to {length} in the artifact; "
         "to accept that, fix it with --input."

@@ -12,6 +12,7 @@ from edgekit.errors import UsageError
 from edgekit.exporter.export import ExportOptions
 from edgekit.exporter.graph import TARGETS
 from tests import models
+from tests.exporter import zoo
 
 
 def test_two_inputs_and_two_outputs_keep_their_names_and_order(twin_keras: Path, tmp_path: Path) -> None:
@@ -26,6 +27,18 @@ def test_two_inputs_and_two_outputs_keep_their_names_and_order(twin_keras: Path,
             made = model.predict(inputs)
         for name in models.OUTPUTS:
             assert np.abs(made[name] - expected[name]).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_a_batch_that_torch_writes_down_as_a_number_becomes_1(tmp_path: Path) -> None:
+    """The number it traces with is 2, with which nobody could run one sample."""
+    model = zoo.build(tmp_path, "simple_rnn") / "simple_rnn.keras"
+    result = edgekit.export(model, ("onnx", "openvino"), output=tmp_path / "kit", backend="torch")
+    assert result.verdict == "verified", [row.reasons for row in result.artifacts]
+    for target in ("onnx", "openvino"):
+        with edgekit.load(tmp_path / "kit", target=target) as loaded:
+            assert loaded.signature.batch in (None, 1)
+            assert loaded.predict({"steps": np.ones((1, 6, 4), np.float32)})["score"].shape == (1, 2)
 
 
 def test_targets_are_planned_once_each_in_the_order_given() -> None:

@@ -74,6 +74,15 @@ def gru() -> Any:
     return keras.Model(steps, layers.Dense(2, name="forecast")(layers.GRU(5)(x)))
 
 
+def simple_rnn() -> Any:
+    """A recurrent layer that asks for the batch to make its first state."""
+    import keras
+    from keras import layers
+
+    steps = keras.Input((6, 4), name="steps")
+    return keras.Model(steps, layers.Dense(2, name="score")(layers.SimpleRNN(8)(steps)))
+
+
 def text() -> Any:
     """Token ids through an embedding and self-attention."""
     import keras
@@ -191,6 +200,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     model.__name__: model
     for model in (
         *(cnn, mlp, depthwise, lstm, gru, text, two, generator, anysize, mobile, classes, resized, masked, volume),
+        simple_rnn,
     )
 }
 

@@ -158,6 +158,11 @@ def test_a_fixed_batch_and_narrow_integers_are_reported(
             "best=?:int64",
             "input image: dimension 1 is free .*to 32",
         ),
+        (
+            ("ids=2x?:int64", "image=2x?x8x3:float32"),
+            "best=2:int64",
+            "the batch is free in the source, but fixed to 2",
+        ),
     ],
 )
 def test_any_other_change_of_the_signature_is_a_fault(inputs: tuple[str, ...], outputs: str, fault: str) -> None:

@@ -207,6 +207,14 @@ def to_onnx(
     return save(model, request)
 
 
+def fixed_batch(path: Path) -> int | None:
+    """Length of the first axis of an ONNX model's first input; None where it is free."""
+    import onnx
+
+    first = onnx.load(path, load_external_data=False).graph.input[0].type.tensor_type.shape.dim[0]
+    return int(first.dim_value) if first.HasField("dim_value") else None
+
+
 def _name_batch(graph: Any) -> None:
     """Call the free batch so: torch calls it by a number that says nothing."""
     symbol = next((value.type.tensor_type.shape.dim[0].dim_param for value in graph.input), "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.exporter.hops._names import layer_scopes
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.hops._torch import positional, to_onnx, zeros
+from edgekit.exporter.hops._torch import fixed_batch, positional, to_onnx, zeros
 from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ TRACED_BATCH = 2
 
 
 def convert(request: HopRequest) -> Path:
-    """Write ``model.onnx``; a free batch stays free.
+    """Write ``model.onnx``; a free batch stays free, but becomes 1 where torch cannot keep it.
 
     Raises:
         ModelError: a dimension besides the batch is free.
@@ -34,4 +34,9 @@ def convert(request: HopRequest) -> Path:
     loaded = load(request.model, request.loading)
     fold_normalization(loaded)
     layer_scopes(loaded)
-    return to_onnx(positional(loaded), request, tuple(examples.values()), (free,))
+    module = positional(loaded)
+    path = to_onnx(module, request, tuple(examples.values()), (free,))
+    if request.signature.batch is None and fixed_batch(path) == TRACED_BATCH:
+        # A layer that asks for the length gets the number traced with, and torch writes that down without a word.
+        to_onnx(module, request, tuple(zeros(request.signature, 1).values()))
+    return path

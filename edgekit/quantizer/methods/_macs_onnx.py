@@ -37,7 +37,10 @@ MOVING = {
     "Unsqueeze",
 }
 
-_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear"}
+_QUANTIZERS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+
+#: Products that take integers themselves.
+_INTEGER = {"MatMulInteger"}
 _RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _LOOPS = {"Loop", "Scan", "If"}
 
@@ -144,7 +147,7 @@ def _macs(node: Any, around: _Graph) -> int:
         return math.prod(shapes[1]) * math.prod(made[2:])
     if kind == "ConvTranspose":
         return math.prod(shapes[1]) * math.prod(shapes[0][2:])
-    if kind in ("MatMul", "Gemm"):
+    if kind in ("MatMul", "Gemm", *_INTEGER):
         return _product(node, shapes, made)
     if kind == "Einsum":
         return einsum_macs(_attribute(node, "equation", b"").decode(), shapes)
@@ -175,6 +178,8 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
 
 def _computes_on_quantized(node: Any, around: _Graph) -> bool:
     """Whether activations come from quantizers, and weights do too where the operator has some."""
+    if node.op_type in _INTEGER:
+        return True
     if node.op_type in MOVING | _QUANTIZERS | _LOOPS | _SIZES:
         return False
     if node.op_type in ("Conv", "ConvTranspose", "MatMul", "Gemm"):

@@ -9,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
+#: What a quantizer behind it can do as well.
+_CLIPPING = ("Clip", "Relu")
+
 
 def count_axes_from_the_start(model: onnx.ModelProto) -> None:
     """Make the axes of scales positive, in place: NNCF counts those of a product from the end."""
@@ -59,11 +62,11 @@ def make_biases_integer(model: onnx.ModelProto) -> None:
     stored = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     made = {name: node for node in model.graph.node for name in node.output}
     for node in [one for one in model.graph.node if one.op_type == "Gemm" and len(one.input) > 2]:
-        scales = [_scale(made.get(name), stored) for name in node.input[:2]]
+        first, second = (_scale(made.get(name), stored) for name in node.input[:2])
         bias = stored.get(node.input[2])
-        if bias is None or bias.ndim != 1 or bias.dtype != np.float32 or any(scale is None for scale in scales):
+        if bias is None or bias.ndim != 1 or bias.dtype != np.float32 or first is None or second is None:
             continue
-        step = np.broadcast_to(np.float32(scales[0] * scales[1]).reshape(-1), bias.shape)
+        step = np.broadcast_to((first * second).reshape(-1), bias.shape)
         steps = np.round(bias.astype(np.float64) / step)
         if np.abs(steps).max() > np.iinfo(np.int32).max:  # a weight that is all zeros has no scale to speak of
             continue
@@ -74,6 +77,34 @@ def make_biases_integer(model: onnx.ModelProto) -> None:
             helper.make_node("DequantizeLinear", [f"{name}/steps", f"{name}/scale"], [name], name, axis=0)
         )
         node.input[2] = name
+
+
+def keep_gemms_apart(model: onnx.ModelProto) -> None:
+    """Put a Reshape that changes nothing between a Gemm and what takes its float result, in place.
+
+    onnxruntime joins a Gemm with an activation before it looks for quantized values. One that is quantized right behind
+    the activation needs none: such a pair is recognised.
+    """
+    from onnx import helper, numpy_helper
+
+    uses: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            uses.setdefault(name, []).append(node)
+    made = {name: node for node in model.graph.node for name in node.output}
+    for node in [one for one in model.graph.node if one.op_type == "Gemm"]:
+        result = node.output[0]
+        takers = behind = uses.get(result, [])
+        if len(takers) == 1 and takers[0].op_type in _CLIPPING:
+            behind = uses.get(takers[0].output[0], [])
+        quantized = all(name in made and made[name].op_type == "DequantizeLinear" for name in node.input[:2])
+        if not quantized or not takers or (behind and all(one.op_type == "QuantizeLinear" for one in behind)):
+            continue
+        node.output[0] = f"{result}/product"
+        model.graph.initializer.append(numpy_helper.from_array(np.array([0, -1]), f"{result}/shape"))
+        model.graph.node.append(
+            helper.make_node("Reshape", [node.output[0], f"{result}/shape"], [result], f"{node.name}/Keep")
+        )
 
 
 def _scale(node: Any, stored: dict[str, np.ndarray]) -> np.ndarray | None:
@@ -93,7 +124,7 @@ def mend_four_bits(model: onnx.ModelProto) -> None:
     packed: dict[str, Any] = {}
     for node in model.graph.node:
         if node.op_type == "MatMulNBits":
-            inputs = [name for name in node.input[:4] if name]  # what follows is the order of groups, unused, and a bias
+            inputs = [name for name in node.input[:4] if name]  # then come the order of groups, unused, and a bias
             del node.input[:]
             node.input.extend(inputs)
             packed[node.input[1].removesuffix("_quantized")] = node

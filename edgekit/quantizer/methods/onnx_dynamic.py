@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from edgekit.quantizer.methods import onnx_
+from edgekit.quantizer.methods._macs_onnx import layers_onnx
 from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+#: What stays float.
+LEFT_OUT = ("Conv", "ConvTranspose", "LSTM", "GRU", "RNN")
 
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
@@ -25,6 +29,19 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
         per_channel=True,
         weight_type=QuantType.QInt8,
     )
-    settings = {"tool": tool("onnxruntime"), "operators": "MatMul, Gemm", "weights": "int8 per channel"}
     quantized = onnx.load(raw)
-    return QuantizeOutcome(onnx_.write(quantized, request.folder), onnx_.after_quantizers(quantized), settings)
+    infos, macs = layers_onnx(quantized)
+    settings = {
+        "tool": tool("onnxruntime"),
+        "operators": "MatMul, Gemm",
+        "weights": "int8 per channel",
+        "left_out": ", ".join(sorted({node.op_type for node in quantized.graph.node} & set(LEFT_OUT))),
+    }
+    return QuantizeOutcome(
+        onnx_.write(quantized, request.folder),
+        onnx_.after_quantizers(quantized),
+        settings,
+        tuple(info.name for info in infos),
+        macs,
+        infos,
+    )

@@ -27,8 +27,8 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     Activations are quantized per tensor: onnxruntime cannot run a depthwise convolution with ranges per channel.
     """
     model = _lowered(onnx_.read(request))
-    operators = onnx_.operators(model)
     split_gemms(model, computed=True)
+    operators = onnx_.operators(model)
     separate_attention(model)
     quantized, settings = nncf_.quantize(model, request, operators, LEFT_OUT)
     join_attention(quantized)
@@ -36,6 +36,7 @@ def int8(request: QuantizeRequest) -> QuantizeOutcome:
     _onnx_forms.count_axes_from_the_start(quantized)
     _onnx_forms.make_activations_unsigned(quantized)
     _onnx_forms.make_biases_integer(quantized)
+    _onnx_forms.keep_gemms_apart(quantized)
     infos, macs = layers_onnx(quantized)
     entry = onnx_.write(quantized, request.folder)
     facts = {**settings, "opset": str(onnx_.opset(quantized))}
