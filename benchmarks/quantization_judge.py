@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.coverage_engines import open_artifact
-from benchmarks.quantization_macs import count
+from benchmarks.quantization_count import count
 
 #: Noise that no float32 engine is under.
 MOST_DB = 140.0

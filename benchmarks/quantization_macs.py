@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -26,24 +25,6 @@ class Macs(NamedTuple):
 
 
 NONE = Macs(0, 0)
-
-
-def count(target: str, path: Path, steps: int = 1) -> Macs:
-    """Count a file.
-
-    Args:
-        target: ``onnx``, ``openvino`` or ``tflite``.
-        path: entry file.
-        steps: how often a loop's body runs.
-    """
-    from benchmarks import quantization_macs_onnx, quantization_macs_openvino, quantization_macs_tflite
-
-    formats = {
-        "onnx": quantization_macs_onnx.count,
-        "openvino": quantization_macs_openvino.count,
-        "tflite": quantization_macs_tflite.count,
-    }
-    return formats[target](path, steps)
 
 
 def total(parts: Iterator[Macs]) -> Macs:

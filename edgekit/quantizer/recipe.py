@@ -20,7 +20,7 @@ TargetDevice = Literal["any", "cpu", "gpu", "npu"]
 Algorithm = Literal["plain", "awq", "scale", "awq-scale", "gptq", "octav"]
 
 
-#: In ``Recipe.left_float``: the operators that compute the model's outputs.
+#: In ``Recipe.left_float``: the operators that compute the model's outputs, each back to the last product.
 OUTPUTS = "role:output"
 
 

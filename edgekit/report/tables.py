@@ -6,6 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from edgekit.exporter.reasons import split
+from edgekit.report import layers as layer_facts
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary, noise_shares
 from edgekit.results import ArtifactResult, BenchRow, CheckRow, SensitivityRow
@@ -224,12 +225,12 @@ def _check(check: CheckRow) -> list[tuple[str, ...]]:
     found = check.accuracy
     accuracy = text.metric(found.metric, found.value) if found is not None else text.NONE
     if not check.outputs:
-        return [(*head, text.NONE, check.culprit or text.NONE, *[text.NONE] * 4, accuracy)]
+        return [(*head, text.NONE, layer_facts.stage(check) or text.NONE, *[text.NONE] * 4, accuracy)]
     return [
         (
             *head,
             output.name,
-            check.culprit or text.NONE,
+            layer_facts.stage(check) or text.NONE,
             text.number(output.max_abs, 2),
             text.number(output.tolerance, 2),
             text.sqnr(output),
@@ -238,6 +239,32 @@ def _check(check: CheckRow) -> list[tuple[str, ...]]:
         )
         for output in check.outputs
     ]
+
+
+def layers(check: CheckRow, most: int | None = None) -> Table:
+    """One row per layer, in the order of execution.
+
+    Args:
+        check: with layers.
+        most: rows; all by default.
+    """
+    places = range(len(check.layers)) if most is None else layer_facts.shown(check, most)
+    named = any(layer.operator not in (None, layer.layer) for layer in check.layers)
+    rows = [
+        (
+            str(place + 1),
+            layer.layer,
+            layer.kind,
+            (layer.operator if named else None) or text.NONE,
+            layer_facts.holds(check, place),
+            text.sqnr(layer),
+            text.number(layer.max_abs, 2),
+            text.number(layer.tolerance, 2),
+            text.NONE if layer.added_db is None else f"{layer.added_db:.1f} dB",
+        )
+        for place, layer in ((place, check.layers[place]) for place in places)
+    ]
+    return _table(("#", "Layer", "Kind", "Operator", "Holds", "SQNR", "Max abs", "Bound", "Added"), rows, 5)
 
 
 def attempts(summary: Summary) -> Table:

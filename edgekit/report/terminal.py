@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.report import tables, text
 from edgekit.report.collect import Document, Summary, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
+from edgekit.report.terminal_layers import layers_view
 from edgekit.report.terminal_parts import grid, group, head, listed, notes, pays_list, plain, unmade
 from edgekit.report.terminal_quantize import quantize_view, ranking, recipes, sensitivity_view
 from edgekit.report.terminal_routes import routes_view
@@ -29,6 +30,7 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
     yield head(summary)
     if summary.lines:
         yield grid(tables.artifacts(summary))
+    yield from layers_view(summary)
     yield from pays_list(summary)
     yield from recipes(summary, tried=False)
     for row in summary.sensitivity:
@@ -105,7 +107,7 @@ def _sensitivity_view(result: SensitivityResult) -> RenderableType:
 
 def _check_view(result: CheckResult) -> RenderableType:
     summary = _one(result)
-    return group([head(summary), grid(tables.checks(summary)), *notes(summary)])
+    return group([head(summary), grid(tables.checks(summary)), *layers_view(summary), *notes(summary)])
 
 
 def _bench_view(result: BenchResult) -> RenderableType:

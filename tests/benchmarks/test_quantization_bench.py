@@ -13,8 +13,9 @@ from benchmarks import quantization_stock
 from benchmarks.coverage_cells import Done
 from benchmarks.quantization_aims import Aim, aims
 from benchmarks.quantization_cells import _crash
+from benchmarks.quantization_count import count
 from benchmarks.quantization_judge import figures
-from benchmarks.quantization_macs import Macs, count, einsum
+from benchmarks.quantization_macs import Macs, einsum
 from benchmarks.quantization_report import cells, document
 from tests import models
 

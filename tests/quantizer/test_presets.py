@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.quantizer.jobs import check_recipe
 from edgekit.quantizer.presets import candidates, changed, model_kind
-from edgekit.quantizer.recipe import ModelKind, Recipe
+from edgekit.quantizer.recipe import OUTPUTS, ModelKind, Recipe
 from edgekit.quantizer.registry import METHODS, MethodRow
 
 KINDS: tuple[ModelKind, ...] = ("convolutional", "transformer", "recurrent", "other")
@@ -57,3 +57,23 @@ def test_the_settings_of_a_recipe_that_are_not_the_default() -> None:
     assert changed(Recipe()) == set()
     assert changed(Recipe("fp16")) == set()
     assert changed(Recipe(ranges="histogram", left_float=("a",))) == {"ranges", "left_float"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_recipe_comes_before_those_that_leave_outputs_in_float(kind: ModelKind) -> None:
+    """What a recipe may leave in float is a share of what the others quantize."""
+    found = candidates(METHODS["tflite:int8"], kind)
+    assert found[0] == Recipe()
+    assert any(one.left_float == (OUTPUTS,) for one in found[1:3])
+    assert any(not one.left_float for one in found[1:])
+
+
+def test_nncf_has_no_outputs_to_leave_in_float() -> None:
+    for row in (METHODS["openvino:int8"], METHODS["onnx:int8"]):
+        assert not any(one.left_float for kind in KINDS for one in candidates(row, kind))
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnx"])
+def test_weights_are_tried_with_and_without_zero_points(target: str) -> None:
+    for precision in ("int8-weights", "int4-weights"):
+        assert {one.symmetric for one in candidates(METHODS[f"{target}:{precision}"], "other")} == {True, False}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgekit.errors import UsageError
 from edgekit.jobs.codec import from_json, to_json
-from edgekit.quantizer.recipe import PRECISIONS, Recipe, read_recipe
+from edgekit.quantizer.recipe import OUTPUTS, PRECISIONS, Recipe, read_recipe
 
 RECIPES = st.builds(
     Recipe,
@@ -29,6 +29,7 @@ RECIPES = st.builds(
     group_size=st.none() | st.just(-1) | st.integers(1, 4096),
     ratio=st.integers(1, 100).map(lambda percent: percent / 100),
     algorithm=st.sampled_from(["plain", "awq", "scale", "awq-scale", "gptq", "octav"]),
+    left_float=st.sampled_from([(), (OUTPUTS,)]),
     samples=st.integers(1, 5000),
     seed=st.integers(0, 99),
 )
@@ -51,6 +52,8 @@ def test_names_are_short_and_in_a_fixed_order() -> None:
     assert Recipe(ranges="histogram", samples=64, preset="performance").name == "int8_performance_histogram_n64"
     assert Recipe("int4-weights", group_size=32, ratio=0.8, algorithm="awq").name == "int4-weights_g32_r80_awq"
     assert Recipe(left_float=("conv", "type:Softmax")).name == "int8_float2"
+    assert Recipe(ranges="histogram", left_float=(OUTPUTS,)).name == "int8_histogram_floatoutputs"
+    assert Recipe(left_float=(OUTPUTS, "conv")).name == "int8_float2"
 
 
 @pytest.mark.parametrize(

@@ -58,3 +58,14 @@ def test_an_unknown_name_is_refused_with_what_is_near(wanted: str, near: str) ->
     assert caught.value.code == "unknown-layer"
     assert caught.value.received == wanted
     assert near in str(caught.value.hint)
+
+
+def test_operators_of_outputs_are_meant_by_their_role() -> None:
+    assert resolve(["role:output"], OPERATORS, ["head/MatMul"]) == ("head/MatMul",)
+    assert resolve(["stem", "role:output"], OPERATORS, ["head/MatMul"]) == ("stem/Conv", "head/MatMul")
+
+
+def test_where_outputs_are_float_anyway_the_role_is_refused() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(["role:output"], OPERATORS)
+    assert caught.value.code == "outputs-are-float"

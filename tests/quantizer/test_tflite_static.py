@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.errors import UsageError
+from edgekit.errors import JobFailed, UsageError
 from edgekit.exporter.graph import conversion_context
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Progress
@@ -162,3 +162,27 @@ def test_what_stands_between_products_stays_float_in_a_transformer_alone(maker: 
 def test_an_npu_gets_everything_in_int8(maker: Maker, tmp_path: Path) -> None:
     model = attention.write(tmp_path / "model.tflite")
     assert "SOFTMAX" in maker.kinds(maker.quantize(model, Recipe(target_device="npu")))
+
+
+def test_the_operators_of_the_outputs_stay_float(maker: Maker) -> None:
+    """An int8 output has 255 values: two close scores tie."""
+    whole, made = maker.quantize(DIGITS, Recipe()), maker.quantize(DIGITS, Recipe.parse("int8_floatoutputs"))
+    last = [info for info in whole.infos if info.macs][-1]
+    assert set(whole.layers) - set(made.layers) >= {last.name}
+    assert made.macs is not None
+    assert made.macs.low_bit == MACS - last.macs
+    assert maker.sqnr(DIGITS, Recipe.parse("int8_floatoutputs")) > maker.sqnr(DIGITS, Recipe()) + 1
+    values = maker.scores(made.files[0])
+    assert len(np.unique(values)) > len(np.unique(maker.scores(whole.files[0]))) * 2
+
+
+@pytest.mark.parametrize("recipe", ["int8_io8_floatoutputs", "int8_npu_floatoutputs"])
+def test_a_model_of_integers_has_no_float_outputs(maker: Maker, recipe: str) -> None:
+    with pytest.raises(UsageError, match="integers alone"):
+        maker.quantize(DIGITS, Recipe.parse(recipe))
+
+
+def test_a_model_that_a_recipe_leaves_in_float_is_no_quantized_one(maker: Maker) -> None:
+    with pytest.raises(JobFailed) as caught:
+        maker.quantize(DIGITS, Recipe(left_float=("*",)))
+    assert caught.value.code == "nothing-quantized"

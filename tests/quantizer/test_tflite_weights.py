@@ -67,3 +67,25 @@ def test_dynamic_arithmetic_is_counted_and_stored_weights_are_not(executor: Exec
     assert len(dynamic.layers) == 5
     weights = quantized(executor, Recipe("int8-weights"))
     assert (weights.layers, weights.macs) == ((), None)
+
+
+def test_weights_behind_the_flatbuffer_are_weights_too(executor: Executor) -> None:
+    """ai-edge-quantizer writes larger models so."""
+    content = (digits.artifacts() / "model.tflite").read_bytes()
+    usual, moved = tflite_graph.parse(content), tflite_graph.parse(content)
+    weights = b""
+    for buffer in moved.buffers:
+        if buffer.data is not None and len(buffer.data) >= 256:
+            buffer.offset, buffer.size = len(weights), len(buffer.data)  # from the end of the flatbuffer, for now
+            weights += bytes(buffer.data)
+            buffer.data = None
+            buffer.offset += 1 << 20  # so that it has the room of the final number
+    length = len(tflite_graph.write(moved))
+    for buffer in moved.buffers:
+        buffer.offset += length - (1 << 20) if buffer.size else 0
+    behind = tflite_graph.parse(tflite_graph.write(moved) + weights)
+    assert [bytes(one.data) for one in behind.buffers if one.data is not None] == [
+        bytes(one.data) for one in usual.buffers if one.data is not None
+    ]
+    assert all(buffer.offset == 0 for buffer in behind.buffers)
+    assert len(tflite_graph.write(behind)) > len(weights)

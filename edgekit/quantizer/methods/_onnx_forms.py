@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgekit.quantizer.methods._macs_onnx import MOVING
+
 if TYPE_CHECKING:
     import onnx
 
@@ -62,7 +64,7 @@ def make_biases_integer(model: onnx.ModelProto) -> None:
     stored = {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
     made = {name: node for node in model.graph.node for name in node.output}
     for node in [one for one in model.graph.node if one.op_type == "Gemm" and len(one.input) > 2]:
-        first, second = (_scale(made.get(name), stored) for name in node.input[:2])
+        first, second = (_scale(name, made, stored) for name in node.input[:2])
         bias = stored.get(node.input[2])
         if bias is None or bias.ndim != 1 or bias.dtype != np.float32 or first is None or second is None:
             continue
@@ -97,7 +99,7 @@ def keep_gemms_apart(model: onnx.ModelProto) -> None:
         takers = behind = uses.get(result, [])
         if len(takers) == 1 and takers[0].op_type in _CLIPPING:
             behind = uses.get(takers[0].output[0], [])
-        quantized = all(name in made and made[name].op_type == "DequantizeLinear" for name in node.input[:2])
+        quantized = all(_dequantizer(name, made) is not None for name in node.input[:2])
         if not quantized or not takers or (behind and all(one.op_type == "QuantizeLinear" for one in behind)):
             continue
         node.output[0] = f"{result}/product"
@@ -107,10 +109,17 @@ def keep_gemms_apart(model: onnx.ModelProto) -> None:
         )
 
 
-def _scale(node: Any, stored: dict[str, np.ndarray]) -> np.ndarray | None:
-    if node is None or node.op_type != "DequantizeLinear":
-        return None
-    return stored.get(node.input[1])
+def _dequantizer(name: str, made: dict[str, Any]) -> Any:
+    """The DequantizeLinear that a tensor comes from, moved or not; None where it comes from something else."""
+    while name in made and made[name].op_type in MOVING:
+        name = made[name].input[0]
+    node = made.get(name)
+    return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+
+def _scale(name: str, made: dict[str, Any], stored: dict[str, np.ndarray]) -> np.ndarray | None:
+    node = _dequantizer(name, made)
+    return None if node is None else stored.get(node.input[1])
 
 
 def mend_four_bits(model: onnx.ModelProto) -> None:

@@ -98,15 +98,20 @@ def operators(model: Any) -> Iterator[Operator]:
 
 
 def output_operators(model: Any) -> set[str]:
-    """Names of the operators that compute outputs of the model; what moves their results on is one of them too."""
+    """Names of the operators that compute outputs of the model: the last products, and what comes behind them.
+
+    What takes one computed tensor, such as the sum with a stored bias, belongs to the operator before it.
+    """
     found: set[str] = set()
     wanted = {int(index) for index in model.subgraphs[0].outputs}
     for operator in reversed([one for one in operators(model) if one.graph is model.subgraphs[0]]):
         if wanted.isdisjoint(int(index) for index in operator.raw.outputs):
             continue
         found.add(operator.name)
-        if operator.kind in MOVES:
-            wanted.update(int(index) for index in operator.raw.inputs)
+        tensors = operator.graph.tensors
+        taken = {int(index) for index in operator.raw.inputs if index >= 0 and not is_constant(model, tensors[index])}
+        if operator.kind not in PRODUCTS and len(taken) == 1:
+            wanted |= taken
     return found
 
 

@@ -1,0 +1,125 @@
+"""What a comparison layer by layer says: which layer is marked, which are shown, and the sentences about them."""
+
+from __future__ import annotations
+
+from edgekit.report import text
+from edgekit.report.collect import Summary
+from edgekit.results import CheckRow, LayerParity
+
+#: Rows of a screen; the page and ``--json`` have all.
+MOST_ROWS = 12
+
+#: Layers in front of the culprit that a screen shows: the last that are right.
+_BEFORE = 4
+
+#: Layers that the sentence about noise names.
+_NAMED = 3
+
+
+def looked_at(summary: Summary) -> tuple[CheckRow, ...]:
+    """Checks that have something to say about layers."""
+    checks = [check for line in summary.lines for check in line.checks]
+    return tuple(check for check in checks if check.layers or check.failing is not None)
+
+
+def name(row: CheckRow) -> str:
+    """The artifact, and where it ran unless that is this machine."""
+    return f"{row.target} {row.precision}" + ("" if row.device == "local" else f" on {row.device}")
+
+
+def stage(row: CheckRow) -> str | None:
+    """The stage of a culprit, without the layer."""
+    return None if row.culprit is None else row.culprit.partition(": ")[0]
+
+
+def culprit_index(row: CheckRow) -> int | None:
+    """Place of the layer that is to blame; None where no single layer is."""
+    if row.culprit is None:
+        return None
+    where = row.culprit.partition(": ")[2]
+    for index, layer in enumerate(row.layers):
+        if where.startswith((f"layer {layer.layer} (", f"layer {layer.layer} with ")):
+            return index
+    return _first_bad(row, 0)
+
+
+def first_shown_wrong(row: CheckRow) -> LayerParity | None:
+    """The first layer from the culprit on whose tensor is wrong: a culprit that was fused has none of its own."""
+    start = culprit_index(row)
+    found = None if start is None else _first_bad(row, start)
+    return None if found is None else row.layers[found]
+
+
+def shown(row: CheckRow, most: int = MOST_ROWS) -> tuple[int, ...]:
+    """Places of the layers worth a screen, in the order of execution.
+
+    Args:
+        row: a check with layers.
+        most: how many; around the culprit, or those that add the most noise where there is none.
+    """
+    if len(row.layers) <= most:
+        return tuple(range(len(row.layers)))
+    culprit = culprit_index(row)
+    if culprit is not None:
+        first = min(max(culprit - _BEFORE, 0), len(row.layers) - most)
+        return tuple(range(first, first + most))
+    return tuple(sorted(_by_noise(row)[:most]))
+
+
+def holds(row: CheckRow, index: int) -> str:
+    """``yes`` or ``no``, ``culprit`` for the layer to blame, and no answer for a layer without a tensor."""
+    if index == culprit_index(row):
+        return "culprit"
+    return {True: "yes", False: "no", None: text.NONE}[row.layers[index].good]
+
+
+def sentences(row: CheckRow) -> tuple[str, ...]:
+    """Who is to blame and by how much; else which layers add the most noise."""
+    if row.culprit is not None:
+        return (_culprit_sentence(row),)
+    return tuple(filter(None, (_held_sentence(row), _noise_sentence(row))))
+
+
+def legend(row: CheckRow) -> str:
+    """What the figures of the table are."""
+    unknown = sum(layer.good is None for layer in row.layers)
+    parts = ["Added: the SQNR that a layer would have if its inputs were right."]
+    if unknown:
+        parts.append(f"{text.count(unknown, 'layer')} without figures: fused into others, or no tensor holds the values.")
+    return " ".join(parts)
+
+
+def _culprit_sentence(row: CheckRow) -> str:
+    broken, where = str(row.culprit).partition(": ")[::2]
+    sentence = f"{name(row)}: the first stage that differs is {broken}" + (f", there {where}" if where else "")
+    wrong = first_shown_wrong(row)
+    if wrong is None:
+        return f"{sentence}."
+    gap = f"differs by up to {text.number(wrong.max_abs, 2)}"
+    allowed = "" if wrong.tolerance is None else f" where {text.number(wrong.tolerance, 2)} is allowed"
+    ratio = "" if wrong.sqnr_db is None else f" ({wrong.sqnr_db:.1f} dB)"
+    return f"{sentence}. What comes out of {wrong.layer} {gap}{allowed}{ratio}."
+
+
+def _held_sentence(row: CheckRow) -> str:
+    known = [layer for layer in row.layers if layer.good is not None]
+    wrong = [layer.layer for layer in known if not layer.good]
+    if not wrong:
+        return f"{name(row)}: all {text.count(len(known), 'layer')} that can be compared hold." if known else ""
+    return f"{name(row)}: {len(wrong)} of {text.count(len(known), 'layer')} do not hold, the first is {wrong[0]}."
+
+
+def _noise_sentence(row: CheckRow) -> str:
+    found = [row.layers[index] for index in _by_noise(row)[:_NAMED]]
+    named = ", ".join(f"{layer.layer} ({layer.added_db:.1f} dB)" for layer in found if layer.added_db is not None)
+    return f"The most noise is added by {named}." if named else ""
+
+
+def _by_noise(row: CheckRow) -> list[int]:
+    """Places of the layers whose own noise is known, the noisiest first."""
+    known = [(layer.added_db, index) for index, layer in enumerate(row.layers) if layer.added_db is not None]
+    return [index for _, index in sorted(known)]
+
+
+def _first_bad(row: CheckRow, start: int) -> int | None:
+    return next((index for index in range(start, len(row.layers)) if row.layers[index].good is False), None)
