@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.quantization_groups import Cell
 from benchmarks.quantization_models import MODELS, SPOILED
-
-if TYPE_CHECKING:
-    from benchmarks.quantization_report import Cell
 
 Record = dict[str, Any]
 Speed = Mapping[tuple[str, str], Record]

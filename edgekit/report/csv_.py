@@ -1,4 +1,4 @@
-"""One row per timing, check-only and made-only artifacts included, and one per ranked operator: for data frames."""
+"""One row per timing, check-only and made-only artifacts included, one per ranked operator and compared layer: for data frames."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from edgekit.report import layers, text
 from edgekit.report.collect import Line, Summary, noise_shares
-from edgekit.results import BenchRow, Pays, SensitivityRow
+from edgekit.results import BenchRow, CheckRow, Pays, SensitivityRow
 
 COLUMNS = (
     "kit", "source", "target", "precision", "verdict", "path", "sha256", "route", "size_bytes",
@@ -19,20 +20,24 @@ COLUMNS = (
     "recipe", "low_bit_macs", "left_float", "size_ratio", "memory_ratio", "pays_reason",
     "metric", "source_accuracy", "drop_ci95_low", "drop_ci95_high",
     "layer", "layer_kind", "layer_sqnr_db", "layer_noise_share", "layer_macs", "layer_drop",
+    "culprit", "reproduce",
+    "layer_number", "layer_operator", "layer_tensor", "layer_max_abs", "layer_tolerance", "layer_added_db", "layer_holds",
 )  # fmt: skip
 
 
 def to_csv(summaries: Sequence[Summary]) -> str:
     """Comma-separated values with a header; figures in full, an empty cell for what was not measured."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for summary in summaries:
         for line in summary.lines:
             writer.writerows(_rows(summary, line))
         for row in summary.sensitivity:
             writer.writerows(_layers(summary, row))
-    return text.getvalue()
+        for check in layers.looked_at(summary):
+            writer.writerows(_compared(summary, check))
+    return stream.getvalue()
 
 
 def _rows(summary: Summary, line: Line) -> Iterator[dict[str, object]]:
@@ -51,6 +56,12 @@ def _rows(summary: Summary, line: Line) -> Iterator[dict[str, object]]:
         "accuracy_drop": accuracy.drop if accuracy is not None else None,
         "reasons": " ".join(line.reasons),
     }
+    blamed = next((check for check in line.checks if check.culprit is not None), None)
+    if blamed is not None:
+        about |= {
+            "culprit": blamed.culprit,
+            "reproduce": blamed.failing.command if blamed.failing is not None else None,
+        }
     if accuracy is not None:
         low, high = accuracy.drop_ci95 or (None, None)
         about |= {"metric": accuracy.metric, "source_accuracy": accuracy.source_value}
@@ -93,6 +104,29 @@ def _layers(summary: Summary, row: SensitivityRow) -> Iterator[dict[str, object]
             "layer_noise_share": share,
             "layer_macs": layer.low_bit_macs,
             "layer_drop": layer.metric_drop,
+        }
+
+
+def _compared(summary: Summary, check: CheckRow) -> Iterator[dict[str, object]]:
+    for index, layer in enumerate(check.layers):
+        yield {
+            "kit": summary.kit,
+            "target": check.target,
+            "precision": check.precision,
+            "verdict": check.verdict,
+            "path": check.artifact,
+            "runtime": check.runtime,
+            "device": check.device,
+            "layer": layer.layer,
+            "layer_kind": layer.kind,
+            "layer_sqnr_db": layer.sqnr_db,
+            "layer_number": index + 1,
+            "layer_operator": layer.operator,
+            "layer_tensor": layer.tensor,
+            "layer_max_abs": layer.max_abs,
+            "layer_tolerance": layer.tolerance,
+            "layer_added_db": layer.added_db,
+            "layer_holds": None if layers.holds(check, index) == text.NONE else layers.holds(check, index),
         }
 
 

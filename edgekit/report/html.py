@@ -7,13 +7,20 @@ from html import escape
 from importlib import resources
 
 import edgekit
-from edgekit.report import svg, tables, text
+from edgekit.report import html_layers, layers, svg, tables, text
 from edgekit.report.collect import Summary, commands, noise_shares, reasons_by_text
-from edgekit.results import BenchRow, SensitivityRow
+from edgekit.results import BenchRow, CheckRow, SensitivityRow
 from edgekit.types import Verdict
 
 #: Operators that the chart of a ranking shows; its table has all.
 MOST_BARS = 20
+
+#: Layers up to which their table is open from the start.
+MOST_ROWS = 24
+
+
+#: Colours of the answers whether a layer holds.
+_HELD = {"yes": "verified", "no": "failed", "culprit": "failed"}
 
 
 def to_html(summaries: Sequence[Summary]) -> str:
@@ -39,6 +46,7 @@ def _article(summary: Summary) -> str:
         *(_sensitivity(row) for row in summary.sensitivity),
         _reasons(summary),
         _optional("Checks", tables.checks(summary)),
+        *(_layers(check) for check in layers.looked_at(summary)),
         _optional("Against the baseline", tables.comparisons(summary)),
         _optional("Routes that were tried", tables.attempts(summary)),
         _environment(summary),
@@ -168,6 +176,18 @@ def _sensitivity(row: SensitivityRow) -> str:
     return _section(title, f"<p>{escape(text.sensitivity_sentence(row))}</p>{chart}{_table(tables.sensitivity(row))}")
 
 
+def _layers(check: CheckRow) -> str:
+    """The culprit, the error of each layer as a chart, and all figures; a long table waits to be opened."""
+    table = tables.layers(check)
+    opened = " open" if len(table.rows) <= MOST_ROWS else ""
+    listed = (
+        f"<details{opened}><summary>{text.count(len(table.rows), 'layer')} in the order of execution</summary>"
+        f'{_table(table)}<p class="common">{escape(" ".join((layers.ADDED, layers.unknown(check))))}</p></details>'
+    )
+    body = f"{html_layers.told(check)}{html_layers.chart(check)}{listed if table.rows else ''}"
+    return _section(f"Layers of {layers.name(check)}", body)
+
+
 def _reasons(summary: Summary) -> str:
     found = [
         f"<li><b>{escape(', '.join(names))}</b>: {escape(reason)}</li>"
@@ -225,7 +245,9 @@ def _table(table: tables.Table, picked: Sequence[bool] = ()) -> str:
 def _cell(column: str, kind: str, value: str) -> str:
     if column == "Verdict":
         return f'<td><span class="verdict {value}">{value}</span></td>'
-    if column in ("Route", "Recipe", "Layer"):
+    if column == "Holds" and value in _HELD:
+        return f'<td><span class="verdict {_HELD[value]}">{value}</span></td>'
+    if column in ("Route", "Recipe", "Layer", "Operator"):
         return f'<td class="code"><code>{_breakable(value)}</code></td>'
     if value == "chosen":
         return f'<td><span class="verdict verified">{value}</span></td>'

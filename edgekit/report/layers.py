@@ -12,6 +12,11 @@ MOST_ROWS = 12
 #: Layers in front of the culprit that a screen shows: the last that are right.
 _BEFORE = 4
 
+#: What the column of that name holds.
+ADDED = "Added: the SQNR that a layer would have if its inputs were right."
+
+_UNKNOWN = "fused into others, or no tensor holds the values"
+
 #: Layers that the sentence about noise names.
 _NAMED = 3
 
@@ -63,7 +68,9 @@ def shown(row: CheckRow, most: int = MOST_ROWS) -> tuple[int, ...]:
     if culprit is not None:
         first = min(max(culprit - _BEFORE, 0), len(row.layers) - most)
         return tuple(range(first, first + most))
-    return tuple(sorted(_by_noise(row)[:most]))
+    noisy = _by_noise(row)
+    rest = [index for index, layer in enumerate(row.layers) if layer.good is not None and index not in noisy]
+    return tuple(sorted([*noisy, *rest][:most]))
 
 
 def holds(row: CheckRow, index: int) -> str:
@@ -80,18 +87,15 @@ def sentences(row: CheckRow) -> tuple[str, ...]:
     return tuple(filter(None, (_held_sentence(row), _noise_sentence(row))))
 
 
-def legend(row: CheckRow) -> str:
-    """What the figures of the table are."""
-    unknown = sum(layer.good is None for layer in row.layers)
-    parts = ["Added: the SQNR that a layer would have if its inputs were right."]
-    if unknown:
-        parts.append(f"{text.count(unknown, 'layer')} without figures: fused into others, or no tensor holds the values.")
-    return " ".join(parts)
+def unknown(row: CheckRow) -> str:
+    """What layers without figures are; empty where there are none."""
+    without = sum(layer.good is None for layer in row.layers)
+    return "" if not without else f"{text.count(without, 'layer')} without figures: {_UNKNOWN}."
 
 
 def _culprit_sentence(row: CheckRow) -> str:
-    broken, where = str(row.culprit).partition(": ")[::2]
-    sentence = f"{name(row)}: the first stage that differs is {broken}" + (f", there {where}" if where else "")
+    begins, _, where = str(row.culprit).partition(": ")
+    sentence = f"{name(row)}: the fault begins in stage {begins}, in {where or 'no single layer'}"
     wrong = first_shown_wrong(row)
     if wrong is None:
         return f"{sentence}."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgekit.report import tables, text
+from edgekit.report import layers, tables, text
 from edgekit.report.collect import Summary, commands, reasons_by_text
+from edgekit.results import CheckRow
 
 
 def to_markdown(summaries: Sequence[Summary]) -> str:
@@ -36,6 +37,8 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield from _section("Latency", tables.timings(summary))
     yield from _section("Openings", tables.openings(summary))
     yield from _section("Checks", tables.checks(summary))
+    for check in layers.looked_at(summary):
+        yield from _layers(check)
     yield from _section("Against the baseline", tables.comparisons(summary))
     yield from _section("Routes that were tried", tables.attempts(summary))
     yield from _section("Environment", tables.Table(("Fact", "Value"), tuple(summary.environment.items()), 2))
@@ -67,11 +70,27 @@ def _quantization(summary: Summary) -> Iterator[str]:
         yield from _section(f"Recipes that were tried for {line.name}", tables.trials(line))
 
 
+def _layers(check: CheckRow) -> Iterator[str]:
+    """Who is to blame, the command that shows it, and every layer."""
+    yield from (f"## Layers of {layers.name(check)}", "")
+    for sentence in layers.sentences(check):
+        yield from (_escape(sentence), "")
+    if check.failing is not None:
+        yield from ("```sh", check.failing.command, "```", "")
+    yield from _drawn(tables.layers(check))
+
+
 def _section(title: str, table: tables.Table) -> Iterator[str]:
     """A table under its heading; nothing for an empty one."""
+    if table.rows:
+        yield from (f"## {title}", "")
+        yield from _drawn(table)
+
+
+def _drawn(table: tables.Table) -> Iterator[str]:
     if not table.rows:
         return
-    yield from (f"## {title}", "", "| " + " | ".join(table.header) + " |")
+    yield "| " + " | ".join(table.header) + " |"
     yield "|" + "|".join("---:" if index >= table.figures else "---" for index in range(len(table.header))) + "|"
     for row in table.rows:
         cells = [_cell(name, value) for name, value in zip(table.header, row, strict=True)]
@@ -80,9 +99,9 @@ def _section(title: str, table: tables.Table) -> Iterator[str]:
 
 
 def _cell(column: str, value: str) -> str:
-    if column == "Verdict" and value != "verified":
+    if (column == "Verdict" and value != "verified") or (column == "Holds" and value in ("no", "culprit")):
         return f"**{value}**"
-    return f"`{_escape(value)}`" if column in ("Route", "Recipe", "Layer") else _escape(value)
+    return f"`{_escape(value)}`" if column in ("Route", "Recipe", "Layer", "Operator") else _escape(value)
 
 
 def _escape(value: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgekit.report import layers, tables, text
@@ -20,24 +20,34 @@ _NAMES = ("Layer", "Kind", "Operator")
 #: Characters that stay of a name however narrow the terminal is.
 _FEWEST = 8
 
+#: Characters of a long name under which the kind of the layer is left out in its favour.
+_READABLE = 12
+
+#: Characters between two columns, and of the column of marks with its gap.
+_GAP, _MARK = 2, 3
+
 _MARKS = {"culprit": "→", "no": "✗"}
 _STYLES = {"culprit": "bold red", "no": "red"}
 
 
 def layers_view(summary: Summary) -> Iterator[RenderableType]:
     """For each check that looked at layers: who is to blame, how to see it, and the layers around."""
-    for check in layers.looked_at(summary):
+    checks = layers.looked_at(summary)
+    for check in checks:
         for sentence in layers.sentences(check):
             yield plain(sentence, "bold" if check.culprit is not None else "")
         if check.failing is not None:
             yield plain(f"Reproduce it:\n  {check.failing.command}")
         if check.layers:
             yield LayerTable(check)
-            yield plain(f"{_left_out(check, summary.kit)}{layers.legend(check)}\n", "dim")
+            yield plain(f"{_left_out(check)}\n", "dim")
+    if any(check.layers for check in checks):
+        whole = f"edgekit report {summary.kit} -o report.html" if summary.kit else "--json"
+        yield plain(f"{layers.ADDED} All layers: {whole}\n", "dim")
 
 
 class LayerTable:
-    """The layers worth a screen; their names are shortened until the figures fit."""
+    """The layers worth a screen; their names give way until the figures fit."""
 
     def __init__(self, check: CheckRow) -> None:
         self._table = tables.layers(check, layers.MOST_ROWS)
@@ -47,17 +57,32 @@ class LayerTable:
 
         table, header = self._table, self._table.header
         held = [row[header.index("Holds")] if "Holds" in header else "" for row in table.rows]
-        columns = [index for index, name in enumerate(header) if name != "Holds"]
-        widths = {index: max(len(row[index]) for row in (header, *table.rows)) for index in columns}
-        named = [index for index in columns if header[index] in _NAMES]
-        gaps = 2 * len(columns)
-        room = options.max_width - gaps - sum(widths[index] for index in columns if index not in named) - 1
-        widths |= dict(zip(named, shared([widths[index] for index in named], room), strict=True))
-        drawn = _drawn([header[index] for index in columns], [index >= table.figures for index in columns])
+        marked = any(answer in _MARKS for answer in held)
+        widths = self._widths(options.max_width - (_MARK if marked else 0))
+        drawn = _drawn(marked, {header[index]: index >= table.figures for index in widths})
         for row, answer in zip(table.rows, held, strict=True):
-            cells = [shortened(row[index], widths[index], ends=header[index] != "Kind") for index in columns]
-            drawn.add_row(_MARKS.get(answer, ""), *map(Text, cells), style=_STYLES.get(answer, ""))
+            cells = [shortened(row[index], width, ends=header[index] != "Kind") for index, width in widths.items()]
+            marks = [_MARKS.get(answer, "")] if marked else []
+            drawn.add_row(*marks, *map(Text, cells), style=_STYLES.get(answer, ""))
         yield drawn
+
+    def _widths(self, room: int) -> dict[int, int]:
+        """Characters of each column that is drawn; the kind of a layer is left out where it would squeeze its name."""
+        header = self._table.header
+        full = {
+            index: max(len(row[index]) for row in (header, *self._table.rows))
+            for index, name in enumerate(header)
+            if name != "Holds"
+        }
+        for left_out in ("", "Kind"):
+            drawn = {index: width for index, width in full.items() if header[index] != left_out}
+            named = [index for index in drawn if header[index] in _NAMES]
+            figures = sum(width for index, width in drawn.items() if index not in named)
+            fitted = shared([drawn[index] for index in named], room - figures - _GAP * len(drawn))
+            drawn |= dict(zip(named, fitted, strict=True))
+            if all(drawn[index] >= min(full[index], _READABLE) for index in named):
+                break
+        return drawn
 
 
 def shared(wanted: Sequence[int], room: int) -> list[int]:
@@ -86,20 +111,19 @@ def shortened(cell: str, width: int, *, ends: bool) -> str:
     return f"…{cell[1 - width :]}" if ends else f"{cell[: width - 1]}…"
 
 
-def _drawn(names: Sequence[str], figures: Sequence[bool]) -> Table:
+def _drawn(marked: bool, figures: Mapping[str, bool]) -> Table:
     from rich import box
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="dim")
-    drawn.add_column("", no_wrap=True)
-    for name, right in zip(names, figures, strict=True):
+    if marked:
+        drawn.add_column("", no_wrap=True)
+    for name, right in figures.items():
         drawn.add_column(name, justify="right" if right or name == "#" else "left", no_wrap=True)
     return drawn
 
 
-def _left_out(check: CheckRow, kit: str | None) -> str:
+def _left_out(check: CheckRow) -> str:
     hidden = len(check.layers) - len(layers.shown(check))
-    if not hidden:
-        return ""
-    where = f"edgekit report {kit} -o report.html" if kit else "--json"
-    return f"{text.count(hidden, 'more layer')}: {where}. "
+    more = f"{text.count(hidden, 'more layer')}." if hidden else ""
+    return " ".join(filter(None, (more, layers.unknown(check))))

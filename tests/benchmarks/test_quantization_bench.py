@@ -14,9 +14,10 @@ from benchmarks.coverage_cells import Done
 from benchmarks.quantization_aims import Aim, aims
 from benchmarks.quantization_cells import _crash
 from benchmarks.quantization_count import count
+from benchmarks.quantization_groups import cells
 from benchmarks.quantization_judge import figures
 from benchmarks.quantization_macs import Macs, einsum
-from benchmarks.quantization_report import cells, document
+from benchmarks.quantization_report import document
 from tests import models
 
 Record = dict[str, Any]
