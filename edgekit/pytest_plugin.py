@@ -101,8 +101,12 @@ class _Summary:
                     self._doubts.append(f"{report.nodeid}: {why}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self._counts:
-            terminalreporter.section("edgekit")
-            for doubt in self._doubts:
-                terminalreporter.write_line(f"weak {doubt}")
-            terminalreporter.write_line(", ".join(f"{count} {what}" for what, count in sorted(self._counts.items())))
+        if not self._counts:
+            return
+        terminalreporter.section("edgekit")
+        for doubt in self._doubts:
+            terminalreporter.write_line(f"weak: {doubt}")
+        for noun in ("parity", "golden"):
+            counts = [f"{count} {what.split()[1]}" for what, count in self._counts.items() if what.startswith(noun)]
+            if counts:
+                terminalreporter.write_line(f"{noun}: {', '.join(sorted(counts))}")

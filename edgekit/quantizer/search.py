@@ -19,7 +19,7 @@ from edgekit.results import Trial
 MACS_SHARE = 0.98
 
 #: Where no arithmetic is in few bits, what is compared is at most this much larger than the smallest.
-SIZE_SHARE = 1.10
+SIZE_SHARE = 1.15
 
 #: Of a budget that the user gives, what a search leaves for giving layers back to float.
 SEARCH_PART = 0.5

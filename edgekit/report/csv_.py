@@ -1,4 +1,7 @@
-"""One row per timing, check-only and made-only artifacts included, one per ranked operator and compared layer: for data frames."""
+"""Everything as rows, for data frames.
+
+One per timing, check-only and made-only artifacts included, one per ranked operator, and one per compared layer.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ COLUMNS = (
     "metric", "source_accuracy", "drop_ci95_low", "drop_ci95_high",
     "layer", "layer_kind", "layer_sqnr_db", "layer_noise_share", "layer_macs", "layer_drop",
     "culprit", "reproduce",
-    "layer_number", "layer_operator", "layer_tensor", "layer_max_abs", "layer_tolerance", "layer_added_db", "layer_holds",
+    "layer_number", "layer_operator", "layer_tensor",
+    "layer_max_abs", "layer_tolerance", "layer_added_db", "layer_holds",
 )  # fmt: skip
 
 

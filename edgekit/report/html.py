@@ -247,7 +247,7 @@ def _cell(column: str, kind: str, value: str) -> str:
         return f'<td><span class="verdict {value}">{value}</span></td>'
     if column == "Holds" and value in _HELD:
         return f'<td><span class="verdict {_HELD[value]}">{value}</span></td>'
-    if column in ("Route", "Recipe", "Layer", "Operator"):
+    if column in ("Route", "Recipe", "Layer", "Operator") and value != text.NONE:
         return f'<td class="code"><code>{_breakable(value)}</code></td>'
     if value == "chosen":
         return f'<td><span class="verdict verified">{value}</span></td>'

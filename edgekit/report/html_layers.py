@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from math import inf
 
-from edgekit.parity.criteria import POLICIES
+from edgekit.parity.criteria import POLICIES, Policy
 from edgekit.report import layers, svg_layers, text
 from edgekit.results import CheckRow, LayerParity
 
-_KEY = {
-    "yes": "holds",
-    "no": "does not hold",
-    "added": "the layer alone, if its inputs were right",
-    "unsure": "no figure",
-}
+#: For an artifact of unknown precision.
+_ANY = Policy(0.0)
 
 
 def told(check: CheckRow) -> str:
@@ -26,19 +23,29 @@ def told(check: CheckRow) -> str:
 
 
 def chart(check: CheckRow) -> str:
-    """SQNR of each layer with what the colours mean; nothing where no layer has a figure."""
+    """SQNR of each layer with what the marks mean; nothing where no layer has a figure."""
     points = [_point(check, index) for index in range(len(check.layers))]
     if all(point.sqnr_db is None for point in points):
         return ""
-    policy = POLICIES.get(check.precision)
-    drawn = svg_layers.layers(
-        points, 0.0 if policy is None else policy.decibel, f"SQNR of each layer of {layers.name(check)}"
-    )
-    seen = {"no" if point.kind == "culprit" else point.kind for point in points if point.sqnr_db is not None}
-    seen |= {"added" for point in points if point.added_db is not None}
-    seen |= {"unsure" for point in points if point.sqnr_db is None}
-    key = "".join(f'<span><i class="dot {kind}"></i>{words}</span>' for kind, words in _KEY.items() if kind in seen)
-    return f'{drawn}<div class="key">{key}</div>'
+    policy = POLICIES.get(check.precision, _ANY)
+    drawn = svg_layers.layers(points, policy.decibel, f"SQNR of each layer of {layers.name(check)}")
+    return f'{drawn}<div class="key">{_key(points, policy)}</div>'
+
+
+def _key(points: Sequence[svg_layers.Point], policy: Policy) -> str:
+    """The marks that the chart has."""
+    known = [point for point in points if point.sqnr_db is not None]
+    over = ", or over its bound" if policy.bounded else ""
+    marks = {
+        "yes": "holds" if any(point.kind == "yes" for point in known) else "",
+        "no": f"does not hold: under the gate{over}" if any(point.kind != "yes" for point in known) else "",
+        "added": "the layer alone, if its inputs were right"
+        if any(point.added_db is not None for point in points)
+        else "",
+        "unsure": "no figure" if len(known) < len(points) else "",
+    }
+    dots = "".join(f'<span><i class="dot {kind}"></i>{escape(words)}</span>' for kind, words in marks.items() if words)
+    return f'{dots}<span><i class="gate"></i>gate, {policy.decibel:g} dB</span>'
 
 
 def _point(check: CheckRow, index: int) -> svg_layers.Point:

@@ -22,9 +22,9 @@ _NAMED = 3
 
 
 def looked_at(summary: Summary) -> tuple[CheckRow, ...]:
-    """Checks that have something to say about layers."""
-    checks = [check for line in summary.lines for check in line.checks]
-    return tuple(check for check in checks if check.layers or check.failing is not None)
+    """Checks that have something to say about layers, those with a culprit first."""
+    checks = [check for line in summary.lines for check in line.checks if check.layers or check.failing is not None]
+    return tuple(sorted(checks, key=lambda check: check.culprit is None))
 
 
 def name(row: CheckRow) -> str:
@@ -110,7 +110,10 @@ def _held_sentence(row: CheckRow) -> str:
     wrong = [layer.layer for layer in known if not layer.good]
     if not wrong:
         return f"{name(row)}: all {text.count(len(known), 'layer')} that can be compared hold." if known else ""
-    return f"{name(row)}: {len(wrong)} of {text.count(len(known), 'layer')} do not hold, the first is {wrong[0]}."
+    differ = "differs" if len(wrong) == 1 else "differ"
+    outputs = "" if row.verdict in ("failed", "error") else "; the outputs hold all the same"
+    share = f"{len(wrong)} of {text.count(len(known), 'layer')} {differ} by more than {row.precision} promises"
+    return f"{name(row)}: {share}, the first is {wrong[0]}{outputs}."
 
 
 def _noise_sentence(row: CheckRow) -> str:

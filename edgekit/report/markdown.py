@@ -77,7 +77,10 @@ def _layers(check: CheckRow) -> Iterator[str]:
         yield from (_escape(sentence), "")
     if check.failing is not None:
         yield from ("```sh", check.failing.command, "```", "")
-    yield from _drawn(tables.layers(check))
+    table = tables.layers(check)
+    yield from _drawn(table)
+    if table.rows:
+        yield from (" ".join(filter(None, (layers.ADDED, layers.unknown(check)))), "")
 
 
 def _section(title: str, table: tables.Table) -> Iterator[str]:
@@ -101,7 +104,9 @@ def _drawn(table: tables.Table) -> Iterator[str]:
 def _cell(column: str, value: str) -> str:
     if (column == "Verdict" and value != "verified") or (column == "Holds" and value in ("no", "culprit")):
         return f"**{value}**"
-    return f"`{_escape(value)}`" if column in ("Route", "Recipe", "Layer", "Operator") else _escape(value)
+    if column in ("Route", "Recipe", "Layer", "Operator") and value != text.NONE:
+        return f"`{_escape(value)}`"
+    return _escape(value)
 
 
 def _escape(value: str | None) -> str:

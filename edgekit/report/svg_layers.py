@@ -9,13 +9,13 @@ from html import escape
 from edgekit.report.svg import WIDTH
 
 #: Where the chart itself lies in the drawing.
-_LEFT, _RIGHT, _TOP, _HEIGHT = 56, 24, 26, 220
+_LEFT, _RIGHT, _TOP, _HEIGHT = 60, 24, 38, 220
 
 #: Layers up to which every one has its name under the axis, and the characters of a name.
-_MOST_NAMES, _NAME = 32, 20
+_MOST_NAMES, _NAME = 32, 18
 
 #: Room under the axis, with names and with numbers.
-_NAMES_HEIGHT, _NUMBERS_HEIGHT = 122, 44
+_NAMES_HEIGHT, _NUMBERS_HEIGHT = 104, 44
 
 #: Decibels at which the axis ends: more is rounding, and only squeezes the rest.
 _MOST_DB = 160.0
@@ -88,10 +88,7 @@ def _grid(y: Callable[[float], float], bottom: float, highest: float, step: int)
 
 
 def _gate(y: Callable[[float], float], gate: float) -> str:
-    return (
-        f'<line class="one" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(gate):.1f}" y2="{y(gate):.1f}"/>'
-        f'<text class="tick" x="{WIDTH - _RIGHT}" y="{y(gate) - 5:.1f}" text-anchor="end">gate {gate:g} dB</text>'
-    )
+    return f'<line class="one" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y(gate):.1f}" y2="{y(gate):.1f}"/>'
 
 
 def _culprit(points: Sequence[Point], places: Sequence[float]) -> str:
@@ -101,8 +98,8 @@ def _culprit(points: Sequence[Point], places: Sequence[float]) -> str:
         if point.kind == "culprit":
             late = x > WIDTH / 2
             found += (
-                f'<line class="culprit" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 8}" y2="{_TOP + _HEIGHT}"/>'
-                f'<text class="culprit" x="{x + (-7 if late else 7):.1f}" y="{_TOP + 2}" '
+                f'<line class="culprit" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 16}" y2="{_TOP + _HEIGHT}"/>'
+                f'<text class="culprit" x="{x + (-7 if late else 7):.1f}" y="{_TOP - 6}" '
                 f'text-anchor="{"end" if late else "start"}">{escape(_end(point.name, 48))}</text>'
             )
     return found
@@ -131,7 +128,7 @@ def _names(points: Sequence[Point], places: Sequence[float]) -> str:
     top = _TOP + _HEIGHT + 14
     return "".join(
         f'<text class="tick" x="{x:.1f}" y="{top}" text-anchor="end" '
-        f'transform="rotate(-40 {x:.1f} {top})">{escape(_end(point.name, _NAME))}</text>'
+        f'transform="rotate(-50 {x:.1f} {top})">{escape(_end(point.name, _NAME))}</text>'
         for point, x in zip(points, places, strict=True)
     )
 

@@ -38,7 +38,7 @@ class Judged:
     precision: str = "fp32"
 
 
-def compare(
+def check_artifacts(
     model: str | Path, artifact: str | Path | None, data: str | Path | None, asked: Judged, folder: Path
 ) -> CheckResult | ArtifactResult:
     """Compare as `edgekit.check` does; nothing is written outside ``folder``.
@@ -116,15 +116,14 @@ def _kit_of(model: str | Path, given: Selected, data: str | Path | None, asked: 
         reference = reference_of(bench, source, golden)
         artifact = replace(given.artifact, precision=asked.precision)
         kit = Kit.prepare(folder, source.summary(), replace_source=False)
-        kit.commit(
-            source=source.summary(), golden=golden_of(reference, bench), artifacts=[(artifact, given.files)]
-        )
+        kit.commit(source=source.summary(), golden=golden_of(reference, bench), artifacts=[(artifact, given.files)])
         return samples is None or (asked.labels is None and len(samples) == reference.samples)
 
 
 def complaint(row: CheckRow | ArtifactResult) -> str:
     """What is wrong with one artifact, in few lines."""
-    lines = [f"{row.target} {row.precision} is {row.verdict}:", *(f"  {reason}" for reason in row.reasons)]
+    lines = [f"{row.target} {row.precision} {row.verdict}: {row.reasons[0] if row.reasons else 'no reason is known.'}"]
+    lines.extend(f"  {reason}" for reason in row.reasons[1:])
     if isinstance(row, CheckRow):
         if row.culprit is not None:
             lines.append(f"  culprit: {row.culprit}")

@@ -13,7 +13,9 @@ from edgekit.results import (
     CheckResult,
     CheckRow,
     ExportResult,
+    Failing,
     Latency,
+    LayerParity,
     LayerSensitivity,
     OutputParity,
     Parity,
@@ -273,3 +275,60 @@ def sensitivity_result() -> SensitivityResult:
         reasons=(),
     )
     return SensitivityResult(True, "verified", REAL, "edgekit-out/digits", (row,))
+
+
+def layer(name: str, kind: str, sqnr_db: float | None, good: bool | None, added_db: float | None = None) -> LayerParity:
+    """One that has no tensor where it neither holds nor fails."""
+    return LayerParity(
+        layer=name,
+        kind=kind,
+        operator=None if good is None else f"{name}/{kind}",
+        tensor=None if good is None else f"{name}_out",
+        sqnr_db=sqnr_db,
+        max_abs=None if good is None else 0.0 if sqnr_db is None else 10 ** (-sqnr_db / 20),
+        tolerance=None if good is None else 1.1e-4,
+        added_db=added_db,
+        good=good,
+    )
+
+
+def failed_check() -> CheckRow:
+    """The culprit is fused into the layer behind it; layers around, and one name as long as converters make them."""
+    row = check_row(run_result().artifacts[0])
+    right = tuple(layer(f"block_{i}/conv", "Conv2D", 131.25 - i, True, 135.0 if i % 2 else None) for i in range(24))
+    wrong = (
+        layer("conv2d_24", "Conv2D", None, None),
+        layer(LAYER, "BatchNormalization", 17.49, False, 17.5),
+        layer("global_average_pooling2d", "GlobalAveragePooling2D", 15.82, False, 25.63),
+        layer("probs", "Dense", 32.88, False),
+    )
+    return replace(
+        row,
+        verdict="failed",
+        reasons=("output probs: SQNR 26.4 dB is under 80 dB.",),
+        culprit="export: layer conv2d_24 (Conv conv2d_24/Conv)",
+        layers=(layer("image", "InputLayer", None, True), *right, *wrong),
+        failing=Failing(
+            "edgekit-out/digits/failing/onnx-fp32-0c2e77a1",
+            "python edgekit-out/digits/failing/onnx-fp32-0c2e77a1/reproduce.py",
+            "conv2d_24/Conv",
+            ("conv2d_24", LAYER),
+            0.52,
+        ),
+    )
+
+
+def noisy_check() -> CheckRow:
+    """Quantized, nothing failed: the layers of the artifact that it was made from, most of them quiet."""
+    noise = {3: 28.1, 17: 24.6, 30: 31.0}
+    found = [
+        replace(layer(f"op_{i}", "Conv", 40.0 - i / 10, True, noise.get(i, 50.0)), tolerance=None) for i in range(32)
+    ]
+    return replace(
+        check_row(run_result().artifacts[1]), layers=tuple(replace(one, operator=one.layer) for one in found)
+    )
+
+
+def layers_result() -> CheckResult:
+    """What ``edgekit check --layers`` returns for an artifact that holds and one that does not."""
+    return CheckResult(False, "failed", REAL, "edgekit-out/digits", "golden samples", (noisy_check(), failed_check()))

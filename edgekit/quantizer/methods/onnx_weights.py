@@ -20,7 +20,13 @@ GROUPS = (16, 32, 64, 128, 256)
 
 
 def int8(request: QuantizeRequest) -> QuantizeOutcome:
-    """Store the weights of convolutions, matrix products and embeddings as int8 with one scale per channel."""
+    """Store the weights of convolutions, matrix products and embeddings as int8 with one scale per channel.
+
+    onnxruntime multiplies such weights with activations that it rounds to int8 in blocks of 32 as it runs. On four
+    layers of 512 that took 26 microseconds instead of 1550 with weights made float in every inference, and 45 in
+    float32, at 54 dB instead of 64. Its session option ``session.qdq_matmulnbits_accuracy_level=1`` keeps activations
+    in float. Weights that several operators share, as the steps of an unrolled cell do, it makes float all the same.
+    """
     model = onnx_.read(request)
     split_gemms(model)
     compressed, settings = compress(model, request, onnx_.operators(model))
