@@ -148,7 +148,9 @@ def _looked_at(
     if not (wanted or failed) or row.verdict == "error":
         return row
     found = look(selected, reference, bench, device, failed=failed)
-    reasons = row.reasons if found.reason is None or not wanted else (*row.reasons, found.reason)
+    reasons = (
+        row.reasons if found.reason is None else (*row.reasons, f"its layers could not be compared: {found.reason}")
+    )
     culprit = row.culprit if found.culprit is None or not failed else f"{row.culprit}: {found.culprit}"
     return replace(row, layers=found.rows, culprit=culprit, failing=found.failing, reasons=reasons)
 

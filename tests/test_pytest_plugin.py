@@ -24,15 +24,17 @@ HEAD = """
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """An empty suite that finds `tests.models`, as if no other pytest were running."""
+    """An empty suite that finds `tests.models`, as if no other pytest were running, with no plugin but those named."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
     return pytester
 
 
 def run(suite: pytest.Pytester, *options: str) -> pytest.RunResult:
-    return suite.runpytest_subprocess("-p", "no:anyio", "-W", "error", *options, timeout=300)
+    """Run it with the plugin, found as pytest finds it: by its entry point."""
+    return suite.runpytest_subprocess("-p", "edgekit", "-W", "error", *options, timeout=300)
 
 
 def write(suite: pytest.Pytester, tests: str) -> None:
@@ -105,7 +107,7 @@ def test_a_wrong_artifact_fails_the_test_and_the_layer_is_named(
                 assert_parity(ONNX, TFLITE, {{"wide": SAMPLES["wide"]}})
         """,
     )
-    result = run(suite, "--edgekit", "-n", "2")
+    result = run(suite, "--edgekit", "-p", "xdist", "-n", "2")
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines_random(
         [
@@ -239,6 +241,6 @@ def test_the_example_of_the_guide_runs(suite: pytest.Pytester) -> None:
     text = (ROOT / "docs" / "testing.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     suite.makepyfile(test_model=example)
-    result = suite.runpytest_subprocess("--edgekit", "--edgekit-update", "-p", "no:anyio", timeout=300)
+    result = run(suite, "--edgekit", "--edgekit-update")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["parity: 1 verified", "golden: 1 written"])

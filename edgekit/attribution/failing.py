@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def save_failing(
     """Cut out the faulty part, run it on its own, and keep it if it is wrong there too.
 
     Args:
-        folder: made for it; nothing is left there otherwise.
+        folder: for the part; what is there is replaced.
         artifact: the whole.
         culprit: where it goes wrong.
         matches: layers of the reference with their tensors.
@@ -95,16 +97,30 @@ def save_failing(
     allowed = part.match.tolerance or 0.0
     if largest <= allowed:
         return None
-    folder.mkdir(parents=True)
-    for blob in piece:
-        shutil.copyfile(bench.executor.path(blob), folder / blob.name)
-    save_npz(folder / "inputs.npz", given.items())
-    save_npz(folder / "expected.npz", [(part.output, np.asarray(wanted))])
     script = folder / "reproduce.py"
     layers = (*reversed(culprit.fused), part.match.layer.name)
     command = f"python {shlex.quote(str(script))}"
-    script.write_text(script_for(artifact.target, piece[0].name, layers, command, allowed))
+    with _replaced(folder) as staging:
+        for blob in piece:
+            shutil.copyfile(bench.executor.path(blob), staging / blob.name)
+        save_npz(staging / "inputs.npz", given.items())
+        save_npz(staging / "expected.npz", [(part.output, np.asarray(wanted))])
+        text = script_for(artifact.target, piece[0].name, layers, command, allowed)
+        (staging / script.name).write_text(text)
     return Failing(str(folder), command, culprit.operator.name, layers, largest)
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A folder to fill that then takes the place of another, so that a command that is killed leaves no half one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
+    try:
+        yield staging
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _values(artifact: Opened, inputs: Mapping[str, Blob], names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from edgekit.attribution.tensors import Opened
 from edgekit.exporter.layers import LayersJob
 from edgekit.exporter.reference import LoadedSource
-from edgekit.parity.layers import Culprit, Layer, Match, blame, match
+from edgekit.parity.layers import Culprit, Layer, Match, blame, match, upstream
 from edgekit.results import LayerParity
 from edgekit.surgery.base import Graph
 from edgekit.types import Blob
@@ -72,7 +72,7 @@ def attribute(layers: Sequence[Layer], artifact: Opened, inputs: Mapping[str, Bl
         tensors = artifact.values(inputs)
         inferences = min((len(array) for array in tensors.values()), default=0)
         shown = [Layer(one.name, one.kind, _by_inference(one.values, inferences), one.noise_floor) for one in layers]
-        matches = match(shown, tensors, precision)
+        matches = _without_strangers(match(shown, tensors, precision), artifact.graph)
     maker = {name: operator.name for operator in artifact.graph.operators for name in operator.outputs}
     before: dict[str, Match] = {}
     rows = []
@@ -81,6 +81,15 @@ def attribute(layers: Sequence[Layer], artifact: Opened, inputs: Mapping[str, Bl
         if one.tensor is not None:
             before.setdefault(one.tensor, one)
     return Attribution(tuple(rows), matches, blame(artifact.graph, matches))
+
+
+def _without_strangers(matches: Sequence[Match], graph: Graph) -> tuple[Match, ...]:
+    """A tensor that is unlike its layer and yet leads to one that is right is another's: the layer was fused."""
+    innocent = upstream(graph, [one.tensor for one in matches if one.good and one.tensor is not None])
+    return tuple(
+        Match(one.layer, None, None, None, None, good=False) if not one.good and one.tensor in innocent else one
+        for one in matches
+    )
 
 
 def _by_inference(values: np.ndarray, inferences: int) -> np.ndarray:

@@ -26,6 +26,11 @@ Array = NDArray[Any]
 #: different layers lie around 0 dB, a layer with its weights scaled by a fifth at 14 dB.
 SAME_TENSOR_DB = 12.0
 
+#: Operators that compute nothing, in lower case: one that stands before a culprit is seldom at fault itself.
+_MOVES = frozenset(
+    ("cast", "convert", "expand_dims", "flatten", "identity", "reshape", "squeeze", "transpose", "unsqueeze")
+)
+
 #: Axes beside the sample that are tried in every order.
 _MOST_AXES = 5
 
@@ -112,11 +117,12 @@ def blame(graph: Graph, matches: Sequence[Match]) -> Culprit | None:
     suspects = [operator for operator in suspects if not needed.isdisjoint(operator.outputs)]
     if not suspects:
         return None
+    first = next((operator for operator in suspects if operator.kind.lower() not in _MOVES), suspects[0])
     accused = [one for one in matches if not one.good and not _is_innocent(one, matches, graph, innocent)]
-    traced = [one for one in accused if _computes(suspects[0], one.layer.name)]
+    traced = [one for one in accused if _computes(first, one.layer.name)]
     chosen = traced or accused
-    layer = chosen[0].layer.name if chosen else _traced_layer(suspects[0], matches)
-    return Culprit(suspects[0], layer, tuple(_fused_before(layer, matches)))
+    layer = chosen[0].layer.name if chosen else _traced_layer(first, matches)
+    return Culprit(first, layer, tuple(_fused_before(layer, matches)))
 
 
 def upstream(graph: Graph, tensors: Sequence[str]) -> set[str]:

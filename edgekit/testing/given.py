@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def model_of(model: Any, folder: Path) -> str | Path:
         return model
     if "keras" in _frameworks(model) and hasattr(model, "save"):
         saved = folder / "model.keras"
-        model.save(saved)
+        with warnings.catch_warnings():  # what Keras deprecates is no fault of a suite that makes errors of warnings
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model.save(saved)
         return saved
     raise UsageError(
         "live-model",

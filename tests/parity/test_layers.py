@@ -128,6 +128,16 @@ def test_another_branch_that_is_right_does_not_excuse_a_wrong_one() -> None:
     assert (culprit.layer, culprit.operator.name) == ("left", "left/Gemm")
 
 
+def test_a_transpose_before_the_fault_is_not_the_operator_to_blame() -> None:
+    moved = Operator("a/Transpose", "Transpose", ("x",), ("t0",))
+    faulty = Operator("a/Conv", "Conv", ("t0",), ("y",))
+    layers, wrong = [layer("a", values(6))], {}
+    wrong["y"] = layers[0].values * np.float32(1.1)
+    culprit = blame(Graph((moved, faulty), ("x",), ("y",), {}), match(layers, wrong))
+    assert culprit is not None
+    assert culprit.operator.name == "a/Conv"
+
+
 def test_without_names_the_first_layer_without_a_right_tensor_is_to_blame() -> None:
     layers, tensors = chain(1)
     nameless = graph(("op1", "x", "t1"), ("op2", "t1", "t2"), ("op3", "t2", "y"))
