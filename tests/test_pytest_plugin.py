@@ -146,19 +146,31 @@ def test_what_cannot_be_compared_fails_with_a_choice(suite: pytest.Pytester, twi
     run(suite, "--edgekit").assert_outcomes(passed=4)
 
 
-@pytest.mark.slow
-def test_a_kit_is_compared_with_its_source_and_stays_as_it_is(suite: pytest.Pytester, digits_kit: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in digits_kit.rglob("*")}
+def test_a_kit_is_compared_with_its_source_and_stays_as_it_is(suite: pytest.Pytester, twin_onnx: Path) -> None:
     write(
         suite,
         f"""
+        import pytest
+        import edgekit
+        ONNX, KIT = {str(twin_onnx)!r}, HERE / "kit"
+
         def test_kit(assert_parity):
-            (row,) = assert_parity({str(next(digits_kit.glob("artifacts/onnx-fp32-*")))!r}).results
-            assert row.verdict == "verified"
+            edgekit.export(ONNX, "openvino", output=KIT)
+            before = {{path: path.stat().st_mtime_ns for path in KIT.rglob("*")}}
+            (row,) = assert_parity(KIT).results
+            assert (row.target, row.verdict) == ("openvino", "verified")
+            assert assert_parity(ONNX, KIT, SAMPLES).evidence.samples == 12
+            assert {{path: path.stat().st_mtime_ns for path in KIT.rglob("*")}} == before
+            with pytest.raises(AssertionError, match="holds openvino fp32"):
+                assert_parity(KIT, precision="int8")
+            next(KIT.glob("artifacts/*/model.bin")).write_bytes(b"changed")
+            with pytest.raises(AssertionError, match="is not what edgekit wrote"):
+                assert_parity(ONNX, KIT)
         """,
     )
-    run(suite, "--edgekit").assert_outcomes(passed=1)
-    assert {path: path.stat().st_mtime_ns for path in digits_kit.rglob("*")} == before
+    result = run(suite, "--edgekit")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["parity: 2 error, 2 verified"])
 
 
 def test_a_golden_result_is_made_held_and_replaced_only_when_asked(suite: pytest.Pytester, twin_onnx: Path) -> None:

@@ -68,7 +68,7 @@ class AssertParity:
         metric: str = ACCURACY.name,
         max_drop: float | None = None,
         tolerance: float | None = None,
-        precision: str = "fp32",
+        precision: str | None = None,
         strict: bool = False,
     ) -> CheckResult:
         """Compare an artifact with its model, as ``edgekit check`` does.
@@ -82,7 +82,7 @@ class AssertParity:
             labels: name of the array among the samples that holds what the metric compares with.
             metric, max_drop: as in `edgekit.check`.
             tolerance: bound on the absolute difference, instead of the derived one.
-            precision: that a file outside a kit is judged by; a kit knows its own.
+            precision: only the artifacts of a kit that have it; what a file of its own is judged by, else fp32.
             strict: let ``weak`` fail the test too.
 
         Returns:

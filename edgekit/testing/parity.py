@@ -28,14 +28,14 @@ class Judged:
 
     Attributes:
         labels, metric, max_drop, tolerance: as in `edgekit.check`.
-        precision: that a file outside a kit is judged by.
+        precision: only the artifacts of a kit that have it; what a file of its own is judged by, fp32 where None.
     """
 
     labels: str | None = None
     metric: str = ACCURACY.name
     max_drop: float | None = None
     tolerance: float | None = None
-    precision: str = "fp32"
+    precision: str | None = None
 
 
 def check_artifacts(
@@ -81,6 +81,7 @@ def _check(path: Path, data: str | Path | None, asked: Judged, against: str | Pa
         labels=asked.labels,
         metric=asked.metric,
         max_drop=asked.max_drop,
+        precision=asked.precision or (),
         tolerance=asked.tolerance,
     )
 
@@ -114,7 +115,7 @@ def _kit_of(model: str | Path, given: Selected, data: str | Path | None, asked: 
         samples = None if data is None else read_samples(data, bench, source.signature, asked.labels)
         golden = None if samples is None else golden_subset(samples, bench.scratch("golden"), SEED)
         reference = reference_of(bench, source, golden)
-        artifact = replace(given.artifact, precision=asked.precision)
+        artifact = replace(given.artifact, precision=asked.precision or "fp32")
         kit = Kit.prepare(folder, source.summary(), replace_source=False)
         kit.commit(source=source.summary(), golden=golden_of(reference, bench), artifacts=[(artifact, given.files)])
         return samples is None or (asked.labels is None and len(samples) == reference.samples)
