@@ -92,7 +92,7 @@ def test_an_option_that_cannot_be(arguments: tuple[str, ...], code: str, digits:
         (("quantize", "KIT"), "no-calibration-data"),
         (("quantize", "KIT", "--data", "DATA", "--labels", "label", "--precision", "int3"), "unknown-precision"),
         (("quantize", "KIT", "--target", "openvino", "--precision", "int8-dynamic"), "unknown-precision"),
-        (("quantize", "KIT", "--data", "DATA", "--labels", "label", "--metric", "f1"), "unknown-metric"),
+        (("quantize", "KIT", "--data", "DATA", "--labels", "label", "--metric", "f2"), "unknown-metric"),
         (("quantize", "KIT", "--data", "DATA", "--max-drop", "0.01"), "drop-without-labels"),
         (("quantize", "KIT", "--precision", "fp16", "--labels", "label"), "labels-without-data"),
         (("quantize", "KIT", "--precision", "fp16", "--target", "onnx", "--io", "int8"), "io-not-supported"),
