@@ -15,8 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["KERAS_BACKEND"] = "tensorflow"
-
 import numpy as np
 
 CELL = "int8/TFLiteConverter"
@@ -24,6 +22,7 @@ CELL = "int8/TFLiteConverter"
 
 def main() -> int:
     """Convert one model."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     model, data, folder = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     folder.mkdir(parents=True, exist_ok=True)
     printed = os.dup(1)
