@@ -48,7 +48,8 @@ test-3.12 test-3.13: test-%: .venv-%/.stamp ## run the quick tests on another Py
 	.venv-$*/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-tensorflow: .venv-tensorflow/.stamp ## run the tests that need TensorFlow, which nothing else does
-	.venv-tensorflow/bin/python -m pytest -m tensorflow tests/conformance/test_hops.py tests/exporter/test_saved_model_source.py
+	.venv-tensorflow/bin/python -m pytest -m tensorflow tests/conformance/test_hops.py tests/data/test_factory.py \
+		tests/exporter/test_saved_model_source.py
 
 clean: ## remove all that these commands made
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo edgekit-out

@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "framework": ("keras", "jax", "torch", "tensorflow"),
     "converter": ("export-onnx", "export-openvino", "export-tflite", "export-tflite-torch"),
     "quantizer": ("quantize",),
+    "data": ("data",),
 }
 
 _CLAUSE = re.compile(r"(\w+) (==|!=) ['\"]([^'\"]*)['\"]")
@@ -52,7 +53,7 @@ class Extra:
 
     Attributes:
         name: as in ``pip install 'edgekit[NAME]'``.
-        group: ``engine``, ``framework``, ``converter`` or ``quantizer``.
+        group: ``engine``, ``framework``, ``converter``, ``quantizer`` or ``data``.
         packages: those of this platform.
         install: the command that completes it; None when nothing is missing.
     """

@@ -53,6 +53,7 @@ def test_labels_that_are_not_wanted_are_no_inputs(factory: str, code: Path, benc
 
 
 @pytest.mark.tensorflow
+@pytest.mark.skipif(util.find_spec("tensorflow") is None, reason="needs TensorFlow: make test-tensorflow")
 def test_a_tensorflow_dataset_gives_the_same_samples(bench: Workbench, tmp_path: Path) -> None:
     shutil.copy(BATCHES, tmp_path / "mine.py")
     samples = read_samples(f"{tmp_path / 'mine.py'}:tensorflow_dataset", bench, X, "kind")
