@@ -20,6 +20,9 @@ X = Signature((TensorSpec("x", (None, 3), "float32"),), ())
 WIDE = Signature((TensorSpec("x", (None, 1000), "float32"),), ())
 
 
+TORCH = util.find_spec("torch") is not None
+
+
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -35,7 +38,7 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "nested",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("jax_values", "torch_loader", "torch_dataset", "keras_dataset")
+            for name in ("jax_values", "keras_dataset", *(("torch_loader", "torch_dataset") if TORCH else ()))
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def test_a_smoothed_model_that_the_engine_gets_wrong_is_refused_with_the_cause(
     assert sqnr_db(reference, scores(executor, made.files, tmp_path)) > broken + 15
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 @pytest.mark.slow
 def test_a_torch_program_that_was_quantized_before_its_conversion_is_refused(
     executor: Executor, tmp_path: Path
