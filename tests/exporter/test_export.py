@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def test_two_inputs_and_two_outputs_keep_their_names_and_order(twin_keras: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_a_batch_that_torch_writes_down_as_a_number_becomes_1(tmp_path: Path) -> None:
     """The number it traces with is 2, with which nobody could run one sample."""
     model = zoo.build(tmp_path, "simple_rnn") / "simple_rnn.keras"

@@ -7,6 +7,7 @@ on generated inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 @pytest.mark.parametrize(
     ("name", "target", "samples", "precision"),
     [
