@@ -116,6 +116,8 @@ def _hidden(opened: Opened, inputs: Mapping[str, Blob], reference: Reference, pr
             for name, array in wanted.items()
         )
 
+    if is_right(opened.outputs(inputs)):  # what failed is a limit that the user gave, and no layer is beyond its own
+        return None
     group = find_hidden(opened, inputs, is_right)
     if group is None:
         return None

@@ -32,7 +32,8 @@ def again(kit: Path, digits: Path, *options: str | Path, data: Path | None = Non
         "--eval-data",
         digits / "test.npz",
     )
-    return edgekit(*command, "--labels", "label", "--max-seconds", "1", "-o", kit, "--json", *options, cwd=kit.parent)
+    quick = ("--max-seconds", "1", "--trials", "1")
+    return edgekit(*command, "--labels", "label", *quick, "-o", kit, "--json", *options, cwd=kit.parent)
 
 
 def names(rows: list[dict[str, Any]]) -> set[str]:
@@ -114,7 +115,8 @@ def test_a_second_run_shows_the_stored_figures(result: dict[str, Any], digits_ki
 
 def test_a_second_run_says_in_words_that_it_is_stored(digits_kit: Path, digits: Path) -> None:
     command = ("run", digits / "digits.keras", "--data", digits / "train.npz", "--eval-data", digits / "test.npz")
-    done = edgekit(*command, "--labels", "label", "--max-seconds", "1", "-o", digits_kit, cwd=digits)
+    quick = ("--max-seconds", "1", "--trials", "1")
+    done = edgekit(*command, "--labels", "label", *quick, "-o", digits_kit, cwd=digits)
     assert done.code == 0
     assert "Stored result" in done.out
     assert "recommendation" in done.out
