@@ -13,10 +13,11 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.attempts import BATCHES
 from edgekit.exporter.reasons import explain
 from edgekit.exporter.reference import load_source, reference_for, reference_of, stored_reference
+from edgekit.figures import CheckRow
 from edgekit.parity.evaluate import Evaluation, Reference, evaluate, task_accuracy, with_labels
 from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
 from edgekit.progress import SILENT, Reporter
-from edgekit.results import CheckResult, CheckRow, holds, unique
+from edgekit.results import CheckResult, holds, unique
 from edgekit.runtimes import runtime_for
 from edgekit.runtimes.jobs import RunJob
 from edgekit.samples import Samples, refuse_labels_without

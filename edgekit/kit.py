@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 
 import edgekit
 from edgekit.errors import InternalError, ModelError, UsageError
+from edgekit.figures import SourceSummary
 from edgekit.files import check_writable, copy_file, sync_folder, write_text, writing
 from edgekit.golden import Golden, Pair, golden_pairs
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
-from edgekit.results import Result, SourceSummary
+from edgekit.results import Result
 from edgekit.types import Artifact, Blob
 
 R = TypeVar("R", bound=Result)

@@ -23,6 +23,7 @@ from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import load_source
 from edgekit.exporter.source import Source, SourceOptions, open_source
+from edgekit.figures import ArtifactResult, CheckRow
 from edgekit.kit import Kit, default_folder
 from edgekit.latency.bench import time_artifacts
 from edgekit.latency.measured import BenchSettings
@@ -40,7 +41,7 @@ from edgekit.quantizer.registry import METHODS, method_for
 from edgekit.recommendation import recommend
 from edgekit.registry import requirements
 from edgekit.report.render import report
-from edgekit.results import ArtifactResult, CheckRow, RunResult, holds, unique
+from edgekit.results import RunResult, holds, unique
 from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, refuse_labels_without, save_arrays
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst

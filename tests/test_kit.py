@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from edgekit.errors import ModelError, UsageError
+from edgekit.figures import SourceSummary
 from edgekit.files import check_writable, writing
 from edgekit.golden import Golden, golden_file
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit, digest_of
-from edgekit.results import CheckResult, SourceSummary
+from edgekit.results import CheckResult
 from edgekit.types import Artifact, Evidence, Signature, TensorSpec
 from tests.cli.command import snapshot
 

@@ -15,8 +15,8 @@ import numpy as np
 from edgekit.attribution.script import script_for
 from edgekit.attribution.tensors import Opened
 from edgekit.exporter.graph import conversion_context
+from edgekit.figures import Failing
 from edgekit.parity.layers import Culprit, Match, arranged, upstream
-from edgekit.results import Failing
 from edgekit.samples import save_npz
 from edgekit.surgery.base import Graph, Operator
 from edgekit.surgery.jobs import CutJob

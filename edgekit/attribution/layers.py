@@ -11,8 +11,8 @@ import numpy as np
 from edgekit.attribution.tensors import Opened
 from edgekit.exporter.layers import LayersJob
 from edgekit.exporter.reference import LoadedSource
+from edgekit.figures import LayerParity
 from edgekit.parity.layers import Culprit, Layer, Match, blame, match, upstream
-from edgekit.results import LayerParity
 from edgekit.surgery.base import Graph
 from edgekit.types import Blob
 from edgekit.workbench import Workbench

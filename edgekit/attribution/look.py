@@ -15,11 +15,11 @@ from edgekit.attribution.tensors import Opened, look_into
 from edgekit.devices import Device
 from edgekit.errors import UsageError
 from edgekit.exporter.reference import reload_source
+from edgekit.figures import Failing, LayerParity
 from edgekit.parity.criteria import POLICIES
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.layers import Layer
 from edgekit.parity.metrics import difference, spread
-from edgekit.results import Failing, LayerParity
 from edgekit.selection import Selected
 from edgekit.types import Blob
 from edgekit.workbench import Workbench

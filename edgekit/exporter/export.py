@@ -18,12 +18,13 @@ from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
 from edgekit.exporter.reference import LoadedSource, golden_of, load_source, reference_of, stored_reference
 from edgekit.exporter.source import SourceOptions, open_source
+from edgekit.figures import ArtifactResult
 from edgekit.files import check_writable, copy_file, writing
 from edgekit.kit import Kit, default_folder
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
-from edgekit.results import ArtifactResult, ExportResult, holds
+from edgekit.results import ExportResult, holds
 from edgekit.samples import golden_subset, refuse_labels_without
 from edgekit.selection import SUFFIXES
 from edgekit.types import Attempt, Evidence, Signature, worst

@@ -25,13 +25,13 @@ from edgekit.exporter.source import (
     parse_inputs,
     source_files,
 )
+from edgekit.figures import SourceSummary
 from edgekit.golden import Golden, GoldenSize, golden_file
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
 from edgekit.parity.evaluate import OtherSize, Reference, with_labels
 from edgekit.parity.task import ACCURACY, Metric
-from edgekit.results import SourceSummary
 from edgekit.samples import Samples, save_arrays
 from edgekit.types import Blob, Signature
 from edgekit.workbench import SEED, Workbench

@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.data.read import read_samples
 from edgekit.devices import Device, open_device
 from edgekit.errors import InternalError, UsageError
+from edgekit.figures import BenchRow, Comparison, Pays
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
 from edgekit.latency.comparison import compare_rows
@@ -21,7 +22,7 @@ from edgekit.latency.measure import measure
 from edgekit.latency.measured import MIN_OPENINGS, BenchSettings, Candidate, Measured, Scenario
 from edgekit.latency.validity import timing_reasons
 from edgekit.progress import SILENT, Reporter
-from edgekit.results import BenchResult, BenchRow, Comparison, Pays, holds, unique
+from edgekit.results import BenchResult, holds, unique
 from edgekit.runtimes import runtime_for
 from edgekit.samples import save_arrays
 from edgekit.selection import Selected, select

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from edgekit.errors import UsageError
+from edgekit.figures import BenchRow, Comparison
 from edgekit.latency.measured import MIN_OPENINGS
 from edgekit.latency.statistics import Estimate, estimate_ratio
 from edgekit.latency.validity import NOT_CONVERGED
-from edgekit.results import BenchRow, Comparison
 
 #: What has to be the same in both rows, with the words for it.
 _ROW_FIELDS = ("device", "runtime", "threads", "batch", "scenario")

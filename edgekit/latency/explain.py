@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from edgekit.devices import Device
 from edgekit.errors import EdgekitError
+from edgekit.figures import Pays
 from edgekit.jobs.protocol import Progress
 from edgekit.latency.causes import Facts
 from edgekit.latency.measured import Measured
 from edgekit.latency.pays import pays
-from edgekit.results import Pays
 from edgekit.runtimes.execution import Execution, ExecutionJob
 from edgekit.types import Artifact, Blob
 from edgekit.workbench import Workbench

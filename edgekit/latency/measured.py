@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.figures import Latency
 from edgekit.latency.statistics import Estimate, estimate_p50, percentile, summarise
-from edgekit.results import Latency
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.environment import foreign_load
 from edgekit.runtimes.timing import Opening

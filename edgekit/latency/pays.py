@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from edgekit.figures import Pays
 from edgekit.latency.causes import Facts, likely_cause
 from edgekit.latency.measured import Measured
 from edgekit.latency.statistics import Estimate, estimate_ratio
-from edgekit.results import Pays
 
 #: Peaks of memory under this many MiB say nothing: the allocators of the engines work in steps of that size.
 SMALL_PEAK_MB = 4.0

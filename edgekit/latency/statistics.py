@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.figures import Latency
 from edgekit.parity.intervals import ALPHA, student_quantile
-from edgekit.results import Latency
 
 Samples = NDArray[Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import DataError
+from edgekit.figures import Accuracy
 from edgekit.parity.metrics import are_probabilities
 from edgekit.parity.scores import NOT_FINITE, Paired
-from edgekit.results import Accuracy
 from edgekit.types import Verdict
 
 Array = NDArray[Any]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.figures import OutputParity, Parity
 from edgekit.parity.accuracy import as_scores
 from edgekit.parity.intervals import share_interval
 from edgekit.parity.metrics import (
@@ -31,7 +32,7 @@ from edgekit.parity.metrics import (
     spread,
     top1_agreement,
 )
-from edgekit.results import OutputParity, Parity, unique
+from edgekit.results import unique
 from edgekit.types import Evidence, Verdict, worst
 
 Array = NDArray[Any]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.figures import Parity
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.parity.accuracy import AccuracyJudgement, task_outputs
 from edgekit.parity.criteria import judge
 from edgekit.parity.task import ACCURACY, Metric, Task
 from edgekit.progress import Update
-from edgekit.results import Parity, unique
+from edgekit.results import unique
 from edgekit.runtimes import OpenOptions, runtime_for
 from edgekit.runtimes.jobs import RunJob, RunResult
 from edgekit.runtimes.widths import NARROWED, widened

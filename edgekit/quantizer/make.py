@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit.errors import EdgekitError, JobError
 from edgekit.exporter.attempts import BATCHES, OUTCOMES, versions_of
 from edgekit.exporter.reasons import explain
+from edgekit.figures import Accuracy, ArtifactResult, Quantization
 from edgekit.jobs.protocol import Progress
 from edgekit.kit import Kit, digest_of
 from edgekit.parity.evaluate import Evaluation, task_accuracy
@@ -22,7 +23,6 @@ from edgekit.quantizer.options import QuantizeOptions, recipes_for
 from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.search import Found, Tried, meets, search
 from edgekit.quantizer.trials import Scorer, Subject, verdict_of
-from edgekit.results import Accuracy, ArtifactResult, Quantization
 from edgekit.types import Artifact, Attempt, Verdict
 
 

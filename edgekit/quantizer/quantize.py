@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgekit.devices import open_device
 from edgekit.errors import UsageError
+from edgekit.figures import ArtifactResult
 from edgekit.kit import Kit
 from edgekit.latency.bench import pays_in_kit
 from edgekit.parity.evaluate import Reference
@@ -29,7 +30,7 @@ from edgekit.quantizer.options import (
 )
 from edgekit.quantizer.recipe import ModelKind, Recipe
 from edgekit.quantizer.trials import Calibration, Subject
-from edgekit.results import ArtifactResult, QuantizeResult, holds
+from edgekit.results import QuantizeResult, holds
 from edgekit.samples import refuse_labels_without
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst

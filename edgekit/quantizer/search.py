@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import UsageError
+from edgekit.figures import Trial
 from edgekit.jobs.protocol import Progress
 from edgekit.progress import Update
 from edgekit.quantizer.budget import SEARCH_CALLS, Meter
 from edgekit.quantizer.journal import Score
 from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.trials import Scorer
-from edgekit.results import Trial
 
 #: A recipe may win by noise only among those that have at least this share of the most low-bit arithmetic: leaving
 #: layers in float is no way to win.

@@ -15,6 +15,7 @@ from edgekit.errors import DataError, EdgekitError, JobError, MissingError
 from edgekit.exporter.attempts import OUTCOMES, versions_of
 from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.reasons import explain
+from edgekit.figures import Parity
 from edgekit.inspection.job import InspectJob
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
@@ -26,7 +27,6 @@ from edgekit.quantizer.jobs import QuantizeJob, QuantizeJobResult
 from edgekit.quantizer.journal import Journal, Score
 from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import LayerInfo, MethodRow, needs_data
-from edgekit.results import Parity
 from edgekit.samples import Samples
 from edgekit.selection import Selected
 from edgekit.types import Blob, Verdict, worst

@@ -6,25 +6,27 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from edgekit.report.text import MEANING
-from edgekit.results import (
+from edgekit.figures import (
     Accuracy,
     ArtifactResult,
-    BenchResult,
     BenchRow,
-    CheckResult,
     CheckRow,
     Comparison,
-    ExportResult,
     OutputParity,
     Pays,
     Quantization,
-    QuantizeResult,
     Recommendation,
+    SourceSummary,
+)
+from edgekit.report.text import MEANING
+from edgekit.results import (
+    BenchResult,
+    CheckResult,
+    ExportResult,
+    QuantizeResult,
     RunResult,
     SensitivityResult,
     SensitivityRow,
-    SourceSummary,
     unique,
 )
 from edgekit.types import Evidence, Verdict, worst

@@ -9,9 +9,10 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from edgekit.figures import BenchRow, CheckRow, Pays
 from edgekit.report import layers, text
 from edgekit.report.collect import Line, Summary, noise_shares
-from edgekit.results import BenchRow, CheckRow, Pays, SensitivityRow
+from edgekit.results import SensitivityRow
 
 COLUMNS = (
     "kit", "source", "target", "precision", "verdict", "path", "sha256", "route", "size_bytes",

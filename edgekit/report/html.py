@@ -7,9 +7,10 @@ from html import escape
 from importlib import resources
 
 import edgekit
+from edgekit.figures import BenchRow, CheckRow
 from edgekit.report import html_layers, layers, svg, tables, text
 from edgekit.report.collect import Summary, commands, noise_shares, reasons_by_text
-from edgekit.results import BenchRow, CheckRow, SensitivityRow
+from edgekit.results import SensitivityRow
 from edgekit.types import Verdict
 
 #: Operators that the chart of a ranking shows; its table has all.

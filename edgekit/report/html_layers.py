@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from math import inf
 
+from edgekit.figures import CheckRow, LayerParity
 from edgekit.parity.criteria import POLICIES, Policy
 from edgekit.report import layers, svg_layers, text
-from edgekit.results import CheckRow, LayerParity
 
 #: For an artifact of unknown precision.
 _ANY = Policy(0.0)

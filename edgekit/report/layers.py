@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edgekit.figures import CheckRow, LayerParity
 from edgekit.report import text
 from edgekit.report.collect import Summary
-from edgekit.results import CheckRow, LayerParity
 
 #: Rows of a screen; the page and ``--json`` have all.
 MOST_ROWS = 12

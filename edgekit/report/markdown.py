@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from edgekit.figures import CheckRow
 from edgekit.report import layers, tables, text
 from edgekit.report.collect import Summary, commands, reasons_by_text
-from edgekit.results import CheckRow
 
 
 def to_markdown(summaries: Sequence[Summary]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekit.errors import InternalError, UsageError
+from edgekit.figures import BenchRow, CheckRow
 from edgekit.files import write_text, writing
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
@@ -17,16 +18,7 @@ from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
 from edgekit.report.html import to_html
 from edgekit.report.markdown import to_markdown
-from edgekit.results import (
-    BenchResult,
-    BenchRow,
-    CheckResult,
-    CheckRow,
-    Result,
-    RunResult,
-    SensitivityResult,
-    SensitivityRow,
-)
+from edgekit.results import BenchResult, CheckResult, Result, RunResult, SensitivityResult, SensitivityRow
 from edgekit.types import Verdict, worst
 
 _BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}

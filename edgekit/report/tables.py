@@ -6,10 +6,11 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from edgekit.exporter.reasons import split
+from edgekit.figures import ArtifactResult, BenchRow, CheckRow
 from edgekit.report import layers as layer_facts
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary, noise_shares
-from edgekit.results import ArtifactResult, BenchRow, CheckRow, SensitivityRow
+from edgekit.results import SensitivityRow
 
 #: Columns that are often the same in all rows.
 _SETTINGS = frozenset({"Runtime", "Device", "Threads", "Batch", "Scenario", "On", "Output"})

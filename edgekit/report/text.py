@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edgekit.results import Accuracy, ArtifactResult, LayerParity, OutputParity, Pays, Quantization, SensitivityRow
+from edgekit.figures import Accuracy, ArtifactResult, LayerParity, OutputParity, Pays, Quantization
+from edgekit.results import SensitivityRow
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
 #: Stands for a figure that was not measured.

@@ -15,10 +15,10 @@ import numpy as np
 from edgekit.data.read import read_samples
 from edgekit.errors import UsageError
 from edgekit.exporter.reference import load_source, reference_of
+from edgekit.figures import Parity
 from edgekit.files import write_durably, writing
 from edgekit.kit import MANIFEST
 from edgekit.parity.criteria import judge
-from edgekit.results import Parity
 from edgekit.samples import GOLDEN_BYTES, save_npz
 from edgekit.selection import select_one
 from edgekit.types import Evidence, Origin

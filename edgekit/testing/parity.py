@@ -13,9 +13,10 @@ from edgekit.exporter.export import export
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import golden_of, load_source, reference_of
 from edgekit.exporter.source import open_source
+from edgekit.figures import ArtifactResult, CheckRow
 from edgekit.kit import MANIFEST, Kit
 from edgekit.parity.task import ACCURACY
-from edgekit.results import ArtifactResult, CheckResult, CheckRow
+from edgekit.results import CheckResult
 from edgekit.samples import golden_subset
 from edgekit.selection import Selected, select
 from edgekit.types import Verdict

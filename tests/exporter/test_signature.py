@@ -10,9 +10,9 @@ import pytest
 
 import edgekit
 from edgekit.errors import DataError
+from edgekit.figures import ArtifactResult
 from edgekit.jobs.executor import Executor
 from edgekit.kit import Kit
-from edgekit.results import ArtifactResult
 from edgekit.types import Signature
 from tests.exporter import shapes_zoo
 from tests.exporter.planted_shapes import plant

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.figures import BenchRow
 from edgekit.latency.measured import Candidate, Measured
-from edgekit.results import BenchRow
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.environment import Environment, Snapshot
 from edgekit.runtimes.timing import Opening

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import MissingError, ModelError, UsageError
+from edgekit.figures import Latency
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
@@ -18,7 +19,6 @@ from edgekit.jobs.protocol import Progress
 from edgekit.latency.measure import THROUGHPUT_BATCHES, BenchSettings, Candidate, measure
 from edgekit.latency.pays import pays
 from edgekit.latency.validity import NOT_CONVERGED, timing_reasons
-from edgekit.results import Latency
 from edgekit.runtimes.base import OpenOptions
 from tests import models
 

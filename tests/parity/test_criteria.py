@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
+from edgekit.figures import Parity
 from edgekit.jobs.codec import to_json
 from edgekit.parity.criteria import derived_tolerance, judge
-from edgekit.results import Parity
 from edgekit.types import Evidence
 
 Array = NDArray[Any]

@@ -5,29 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
-from edgekit.results import (
+from edgekit.figures import (
     Accuracy,
     ArtifactResult,
-    BenchResult,
     BenchRow,
-    CheckResult,
     CheckRow,
-    ExportResult,
     Failing,
     Latency,
     LayerParity,
-    LayerSensitivity,
     OutputParity,
     Parity,
     Pays,
     Quantization,
-    QuantizeResult,
     Recommendation,
+    SourceSummary,
+    Trial,
+)
+from edgekit.results import (
+    BenchResult,
+    CheckResult,
+    ExportResult,
+    LayerSensitivity,
+    QuantizeResult,
     RunResult,
     SensitivityResult,
     SensitivityRow,
-    SourceSummary,
-    Trial,
 )
 from edgekit.types import Attempt, Effective, Evidence, Reading, Signature, TensorSpec, Verdict
 

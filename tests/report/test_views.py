@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 import edgekit
+from edgekit.figures import Accuracy
 from edgekit.report import svg, text
 from edgekit.report.collect import noise_shares
 from edgekit.report.terminal import VIEWS, view
-from edgekit.results import Accuracy, Result
+from edgekit.results import Result
 from tests.report import samples
 
 
