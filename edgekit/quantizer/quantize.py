@@ -189,7 +189,8 @@ def quantize_into(
         metric: of the data's labels.
     """
     calibration = None if data.calibration is None else Calibration(data.calibration, bench)
-    subjects = [Subject(plan.parent, plan.method, calibration, bench) for plan in plans]
+    measured = options.max_drop is not None
+    subjects = [Subject(plan.parent, plan.method, calibration, bench, measured) for plan in plans]
     journals = [_journal(kit, subject, data, metric) for subject in subjects]
 
     def one(index: int) -> Made:

@@ -72,12 +72,14 @@ class Subject:
         method: how.
         calibration: samples; None where there are none.
         bench: of this command.
+        measured: whether a limit on the task metric judges beside parity.
     """
 
     parent: Selected
     method: MethodRow
     calibration: Calibration | None
     bench: Workbench
+    measured: bool = False
 
     @cached_property
     def files(self) -> tuple[Blob, ...]:
@@ -120,6 +122,7 @@ class Subject:
             executor=self.bench.executor,
             context=conversion_context(None),
             batches=batches,
+            measured=self.measured,
         )
 
     def identity(self, reference: Reference, metric: Metric) -> dict[str, Any]:
@@ -131,7 +134,7 @@ class Subject:
             "calibration": {name: blob.sha256 for name, blob in given.items()},
             "reference": {name: blob.sha256 for name, blob in reference.inputs.items()},
             "labels": None if reference.labels is None else np.asarray(reference.labels).tolist(),
-            "metric": [metric.label, metric.code.sha256 if metric.code else None],
+            "metric": [metric.label, metric.code.sha256 if metric.code else None, self.measured],
             "versions": {**versions_of(self.method.needs), "edgekit": edgekit.__version__},
         }
 

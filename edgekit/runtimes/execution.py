@@ -165,10 +165,10 @@ def _openvino(case: _Case) -> Iterator[_Operator]:
     """From the profile of each inference (``PERF_COUNT``); ``exec_type`` ends in the format: ``brgemm_avx512_I8``."""
     import openvino
 
-    from edgekit.runtimes.openvino_ import OpenVinoSession, _properties
+    from edgekit.runtimes.openvino_ import OpenVinoSession, engine_properties
 
     device = case.options.accelerator.upper()
-    properties = {**_properties(device, case.options), "PERF_COUNT": True}
+    properties = {**engine_properties(device, case.options), "PERF_COUNT": True}
     compiled = openvino.Core().compile_model(case.path, device, properties)
     request = compiled.create_infer_request()
     feed = [case.inputs[spec.name] for spec in OpenVinoSession(compiled, case.path).signature.inputs]
@@ -207,7 +207,7 @@ def _onnxruntime(case: _Case) -> Iterator[_Operator]:
     """From the profile of ``enable_profiling``: one event for each operator that ran, after all fusions."""
     import onnxruntime
 
-    from edgekit.runtimes.onnxruntime_ import _provider
+    from edgekit.runtimes.onnxruntime_ import provider_named
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors only
@@ -216,7 +216,7 @@ def _onnxruntime(case: _Case) -> Iterator[_Operator]:
     if case.options.threads is not None:
         settings.intra_op_num_threads = case.options.threads
         settings.inter_op_num_threads = 1
-    provider = _provider(case.options.accelerator, onnxruntime.get_available_providers())
+    provider = provider_named(case.options.accelerator, onnxruntime.get_available_providers())
     engine = onnxruntime.InferenceSession(str(case.path), settings, providers=[provider])
     for _ in range(WARMUP_RUNS + PROFILED_RUNS):
         engine.run(None, dict(case.inputs))

@@ -74,7 +74,7 @@ class OnnxRuntime(Runtime):
         check_open(path, options)
         onnxruntime.disable_telemetry_events()
         available = [name for name in onnxruntime.get_available_providers() if name not in _REMOTE]
-        provider = _provider(options.accelerator, available)
+        provider = provider_named(options.accelerator, available)
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors only
         settings.add_session_config_entry(RECORD_PLACEMENT, "1")
@@ -137,7 +137,7 @@ class OnnxSession(Session):
         return lambda: run(names, feed)
 
 
-def _provider(accelerator: str, available: list[str]) -> str:
+def provider_named(accelerator: str, available: list[str]) -> str:
     """The provider of an accelerator's name, in any case: ``cuda`` is ``CUDAExecutionProvider``."""
     asked = accelerator.casefold()
     asked = _ALIASES.get(asked, asked)

@@ -78,7 +78,7 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as err:
             raise unloadable("openvino", path, err) from err
         try:
-            compiled = core.compile_model(model, device, _properties(device, options))
+            compiled = core.compile_model(model, device, engine_properties(device, options))
         except RuntimeError as err:
             if device != "CPU":
                 raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
@@ -159,7 +159,8 @@ def _device(accelerator: str, available: list[str]) -> str:
     return asked
 
 
-def _properties(device: str, options: OpenOptions) -> dict[str, Any]:
+def engine_properties(device: str, options: OpenOptions) -> dict[str, Any]:
+    """What the engine is told when it compiles: one stream, and what the options ask for."""
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     if options.precision is not None:
         properties["INFERENCE_PRECISION_HINT"] = options.precision

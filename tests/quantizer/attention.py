@@ -42,11 +42,6 @@ def _features(x: Any, tokens: Any) -> Any:
 
 
 def _write(path: Path) -> None:
-    import jax
-    import jax.export
-    from litert_converter.mlir import ir, passmanager
-    from litert_converter.mlir._mlir_libs import converter_api_ext as converter
-
     random = np.random.default_rng(0)
     # Channels of very different size, as training makes them: one scale for all of them would lose the small ones.
     tokens = (random.normal(size=(8, 8, 16)) * random.uniform(0.1, 3, size=(8, 1, 16)) / 3).astype(np.float32)
@@ -54,18 +49,7 @@ def _write(path: Path) -> None:
     made = np.asarray(_features(x[: digits.TRAINING], tokens), np.float64)
     wanted = np.eye(10)[y[: digits.TRAINING]]
     readout = np.linalg.solve(made.T @ made + 30 * np.eye(made.shape[1]), made.T @ wanted).astype(np.float32)
-
-    function = jax.jit(lambda x: (_features(x, tokens) @ readout,))
-    exported = jax.export.export(function, platforms=["cpu"])(jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32))
-    context = ir.Context()
-    converter.prepare_mlir_context(context)
-    with context:
-        module = ir.Module.parse(exported.mlir_module())
-        converter.set_signature(
-            module.operation, signature_name="serving_default", input_names=["image"], output_names=["scores"]
-        )
-        converter.run_convert_to_tfl_passes(module, passmanager.PassManager(), converter.ConvertToTFLConfig())
-        converter.export_flatbuffer_to_file(module.operation, str(path))
+    digits.write_tflite(lambda x: _features(x, tokens) @ readout, path)
 
 
 if __name__ == "__main__":

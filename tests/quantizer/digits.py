@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,15 @@ def trained() -> dict[str, np.ndarray]:
     return {name: np.asarray(weight) for name, weight in weights.items()}
 
 
-def _write_tflite(weights: dict[str, np.ndarray], path: Path) -> None:
+def write_tflite(function: Callable[[Any], Any], path: Path) -> None:
+    """A function of one image, ``(1, 8, 8, 1)`` to scores, as a file."""
     import jax
     import jax.export
     from litert_converter.mlir import ir, passmanager
     from litert_converter.mlir._mlir_libs import converter_api_ext as converter
 
-    function = jax.jit(lambda x: (jax.nn.softmax(_forward(weights, x)),))
-    exported = jax.export.export(function, platforms=["cpu"])(jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32))
+    jitted = jax.jit(lambda x: (function(x),))
+    exported = jax.export.export(jitted, platforms=["cpu"])(jax.ShapeDtypeStruct((1, 8, 8, 1), np.float32))
     context = ir.Context()
     converter.prepare_mlir_context(context)
     with context:
@@ -169,9 +171,10 @@ def _write_onnx(weights: dict[str, np.ndarray], path: Path) -> None:
 
 def write(weights: dict[str, np.ndarray], folder: Path) -> None:
     """The float artifact of every target. Not in a process that holds JAX and goes on: OpenVINO forks."""
+    import jax
     import openvino
 
-    _write_tflite(weights, folder / "model.tflite")
+    write_tflite(lambda x: jax.nn.softmax(_forward(weights, x)), folder / "model.tflite")
     _write_onnx(weights, folder / "model.onnx")
     openvino.save_model(openvino.convert_model(folder / "model.onnx"), folder / "model.xml", compress_to_fp16=False)
 

@@ -8,19 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.exporter.graph import conversion_context
 from edgekit.jobs.executor import Executor
-from edgekit.quantizer.jobs import QuantizeJob
-from edgekit.quantizer.recipe import Recipe
-from edgekit.runtimes.base import OpenOptions
-from edgekit.runtimes.jobs import RunJob
-from edgekit.types import Blob
 from tests.conformance.method_suite import sqnr_db
 from tests.quantizer import digits, stock_nncf
+from tests.quantizer.runs import Runs
 
 DIGITS = digits.artifacts() / "model.onnx"
 
@@ -31,22 +25,9 @@ def executor() -> Iterator[Executor]:
         yield made
 
 
-def scores(executor: Executor, files: tuple[Blob, ...], folder: Path) -> np.ndarray:
-    np.save(folder / "images.npy", digits.images()[0][digits.TRAINING :][:200])
-    job = RunJob("onnxruntime", files, {"image": executor.add(folder / "images.npy")}, (1,), OpenOptions(threads=1))
-    ran = executor.run_fresh(job, conversion_context(None))
-    loaded: np.ndarray = np.load(executor.path(ran.outputs[0]["scores"]))
-    return loaded
-
-
-def quantized(executor: Executor, parent: Path, recipe: str, folder: Path) -> tuple[Blob, ...]:
-    """What edgekit makes."""
-    parsed = Recipe.parse(recipe)
-    np.save(folder / "calibration.npy", digits.images()[0][:100])
-    calibration = {"image": executor.add(folder / "calibration.npy")} if parsed.precision == "int8" else {}
-    files = (executor.add(parent),)
-    job = QuantizeJob(f"onnx:{parsed.precision}", files, digits.signature("onnx"), calibration, parsed)
-    return executor.run(job, conversion_context(None)).files
+@pytest.fixture
+def runs(executor: Executor, tmp_path: Path) -> Runs:
+    return Runs(executor, "onnx", tmp_path)
 
 
 @pytest.mark.slow
@@ -59,28 +40,29 @@ def quantized(executor: Executor, parent: Path, recipe: str, folder: Path) -> tu
     ],
 )
 def test_what_the_library_breaks_works(
-    executor: Executor, tmp_path: Path, case: str, symptom: str, recipe: str, floor_db: float
+    runs: Runs, tmp_path: Path, case: str, symptom: str, recipe: str, floor_db: float
 ) -> None:
-    stock = tuple(executor.add(path) for path in stock_nncf.made(case, tmp_path / "stock"))
+    stock = runs.files(*stock_nncf.made(case, tmp_path / "stock"))
     with pytest.raises(EdgekitError, match=symptom):
-        scores(executor, stock, tmp_path)
+        runs.scores(stock)
     parent = tmp_path / "stock" / "parent.onnx"
     if not parent.is_file():
         parent = DIGITS
-    reference = scores(executor, (executor.add(parent),), tmp_path)
-    got = scores(executor, quantized(executor, parent, recipe, tmp_path), tmp_path)
+    files = runs.files(parent)
+    reference = runs.scores(files)
+    got = runs.scores(runs.quantized(files, recipe).files)
     assert got.std(axis=0).min() > 0.05
     assert sqnr_db(reference, got) >= floor_db
 
 
 @pytest.mark.slow
-def test_groups_that_the_engine_cannot_run_are_refused(executor: Executor, tmp_path: Path) -> None:
-    stock = tuple(executor.add(path) for path in stock_nncf.made("four_bits_by_eight", tmp_path / "stock"))
+def test_groups_that_the_engine_cannot_run_are_refused(runs: Runs, tmp_path: Path) -> None:
+    stock = runs.files(*stock_nncf.made("four_bits_by_eight", tmp_path / "stock"))
     with pytest.raises(EdgekitError, match="block_size"):
-        scores(executor, stock, tmp_path)
+        runs.scores(stock)
     for group in (8, -1, 512):
         with pytest.raises(UsageError) as caught:
-            quantized(executor, DIGITS, f"int4-weights_g{group}", tmp_path)
+            runs.quantized(runs.files(DIGITS), f"int4-weights_g{group}")
         assert caught.value.code == "group-size"
         assert "16, 32, 64, 128, 256" in str(caught.value.hint)
-    assert quantized(executor, DIGITS, "int4-weights_g16", tmp_path)
+    assert runs.quantized(runs.files(DIGITS), "int4-weights_g16").files

@@ -12,13 +12,11 @@ import pytest
 from edgekit.errors import JobFailed, UsageError
 from edgekit.exporter.graph import conversion_context
 from edgekit.jobs.executor import Executor
-from edgekit.quantizer.jobs import QuantizeJob, QuantizeJobResult
-from edgekit.quantizer.recipe import Recipe
-from edgekit.runtimes.base import OpenOptions
-from edgekit.runtimes.jobs import RunJob
-from edgekit.types import Blob, Signature, TensorSpec
+from edgekit.quantizer.jobs import QuantizeJob
+from edgekit.types import Signature, TensorSpec
 from tests.conformance.method_suite import sqnr_db
-from tests.quantizer import digits, stock_nncf
+from tests.quantizer import stock_nncf
+from tests.quantizer.runs import Runs
 
 
 @pytest.fixture(scope="module")
@@ -27,35 +25,23 @@ def executor() -> Iterator[Executor]:
         yield made
 
 
-def scores(executor: Executor, files: tuple[Blob, ...], folder: Path) -> np.ndarray:
-    np.save(folder / "images.npy", digits.images()[0][digits.TRAINING :][:200])
-    job = RunJob("openvino", files, {"image": executor.add(folder / "images.npy")}, (1,), OpenOptions(threads=1))
-    ran = executor.run_fresh(job, conversion_context(None))
-    loaded: np.ndarray = np.load(executor.path(ran.outputs[0]["scores"]))
-    return loaded
-
-
-def quantized(executor: Executor, parent: tuple[Blob, ...], recipe: str, folder: Path) -> QuantizeJobResult:
-    np.save(folder / "calibration.npy", digits.images()[0][:100])
-    calibration = {"image": executor.add(folder / "calibration.npy")}
-    job = QuantizeJob("openvino:int8", parent, digits.signature("openvino"), calibration, Recipe.parse(recipe))
-    return executor.run(job, conversion_context(None))
+@pytest.fixture
+def runs(executor: Executor, tmp_path: Path) -> Runs:
+    return Runs(executor, "openvino", tmp_path)
 
 
 @pytest.mark.slow
-def test_a_smoothed_model_that_the_engine_gets_wrong_is_refused_with_the_cause(
-    executor: Executor, tmp_path: Path
-) -> None:
-    stock = tuple(executor.add(path) for path in stock_nncf.made("smoothed", tmp_path / "stock"))
-    parent = tuple(executor.add(tmp_path / "stock" / name) for name in ("parent.xml", "parent.bin"))
-    reference = scores(executor, parent, tmp_path)
-    broken = sqnr_db(reference, scores(executor, stock, tmp_path))  # it loads and runs, and nothing complains
+def test_a_smoothed_model_that_the_engine_gets_wrong_is_refused_with_the_cause(runs: Runs, tmp_path: Path) -> None:
+    stock = runs.files(*stock_nncf.made("smoothed", tmp_path / "stock"))
+    parent = runs.files(*(tmp_path / "stock" / name for name in ("parent.xml", "parent.bin")))
+    reference = runs.scores(parent)
+    broken = sqnr_db(reference, runs.scores(stock))  # it loads and runs, and nothing complains
     with pytest.raises(JobFailed) as caught:
-        quantized(executor, parent, "int8_transformer_smooth95", tmp_path)
+        runs.quantized(parent, "int8_transformer_smooth95")
     assert caught.value.code == "wrong-fusion"
     assert "smooth_quant" in str(caught.value.hint)
-    made = quantized(executor, parent, "int8_transformer", tmp_path)
-    assert sqnr_db(reference, scores(executor, made.files, tmp_path)) > broken + 15
+    made = runs.quantized(parent, "int8_transformer")
+    assert sqnr_db(reference, runs.scores(made.files)) > broken + 15
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")

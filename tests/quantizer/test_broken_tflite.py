@@ -11,17 +11,12 @@ import numpy as np
 import pytest
 
 from edgekit.errors import DataError, JobCrashed, UsageError
-from edgekit.exporter.graph import conversion_context
 from edgekit.jobs.executor import Executor
-from edgekit.quantizer.jobs import QuantizeJob, QuantizeJobResult
-from edgekit.quantizer.recipe import Recipe
 from edgekit.quantizer.registry import method_for
-from edgekit.runtimes.base import OpenOptions
-from edgekit.runtimes.jobs import RunJob
-from edgekit.types import Blob
 from tests.cli.command import copied, edgekit
 from tests.conformance.method_suite import sqnr_db
 from tests.quantizer import attention, digits
+from tests.quantizer.runs import EVALUATION, IMAGES, LABELS, Runs
 
 #: The library's own call, with its defaults.
 STOCK = """
@@ -53,8 +48,6 @@ def crashing(request):
     return QuantizeOutcome(entry, 1, {})
 """
 
-IMAGES = digits.images()[0]
-
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
@@ -67,9 +60,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return attention.write(tmp_path_factory.mktemp("attention") / "model.tflite")
 
 
-def array(executor: Executor, folder: Path, name: str, values: np.ndarray) -> dict[str, Blob]:
-    np.save(folder / f"{name}.npy", values)
-    return {"image": executor.add(folder / f"{name}.npy")}
+@pytest.fixture
+def runs(executor: Executor, tmp_path: Path) -> Runs:
+    return Runs(executor, "tflite", tmp_path)
 
 
 def stock(model: Path, samples: np.ndarray, kind: str, folder: Path) -> Path:
@@ -83,48 +76,28 @@ def stock(model: Path, samples: np.ndarray, kind: str, folder: Path) -> Path:
     return folder / "stock.tflite"
 
 
-def quantized(
-    executor: Executor, model: Path, recipe: Recipe, folder: Path, samples: np.ndarray = IMAGES[:100]
-) -> QuantizeJobResult:
-    calibration = array(executor, folder, "calibration", samples) if recipe.precision == "int8" else {}
-    files = (executor.add(model),)
-    job = QuantizeJob(f"tflite:{recipe.precision}", files, digits.signature("tflite"), calibration, recipe)
-    return executor.run(job, conversion_context(None))
-
-
-def scores(executor: Executor, file: Path | Blob, folder: Path) -> np.ndarray:
-    """Of the evaluation images, in a process of its own."""
-    blob = executor.add(file) if isinstance(file, Path) else file
-    evaluation = array(executor, folder, "evaluation", IMAGES[digits.TRAINING :])
-    job = RunJob("tflite", (blob,), evaluation, (1,), OpenOptions(threads=1))
-    ran = executor.run_fresh(job, conversion_context(None))
-    found: np.ndarray = np.load(executor.path(ran.outputs[0]["scores"]))
-    return found
-
-
-def test_attention_that_the_library_takes_to_chance_is_whole_in_int8(
-    executor: Executor, model: Path, tmp_path: Path
-) -> None:
-    reference = scores(executor, model, tmp_path)
-    labels = digits.images()[1][digits.TRAINING :]
+def test_attention_that_the_library_takes_to_chance_is_whole_in_int8(runs: Runs, model: Path, tmp_path: Path) -> None:
+    files = runs.files(model)
+    reference = runs.scores(files)
+    labels = LABELS[EVALUATION]
     assert (reference.argmax(axis=1) == labels).mean() > 0.9
-    broken = scores(executor, stock(model, IMAGES[:100], "static_wi8_ai8", tmp_path), tmp_path)
+    broken = runs.scores(runs.files(stock(model, IMAGES[:100], "static_wi8_ai8", tmp_path)))
     assert (broken.argmax(axis=1) == labels).mean() < 0.5
 
-    made = quantized(executor, model, Recipe(), tmp_path)
-    got = scores(executor, made.files[0], tmp_path)
-    assert sqnr_db(reference, got) > 25
+    made = runs.quantized(files, "int8")
+    assert sqnr_db(reference, runs.scores(made.files)) > 25
     assert made.macs is not None
     assert made.macs.low_bit == made.macs.total > 0
 
 
 def test_a_dynamic_file_that_the_engine_refuses_runs_with_its_product_in_float(
-    executor: Executor, model: Path, tmp_path: Path
+    runs: Runs, model: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="BATCH_MATMUL"):
-        scores(executor, stock(model, IMAGES, "dynamic_wi8_afp32", tmp_path), tmp_path)
-    made = quantized(executor, model, Recipe("int8-dynamic"), tmp_path)
-    assert sqnr_db(scores(executor, model, tmp_path), scores(executor, made.files[0], tmp_path)) > 30
+        runs.scores(runs.files(stock(model, IMAGES, "dynamic_wi8_afp32", tmp_path)))
+    files = runs.files(model)
+    made = runs.quantized(files, "int8-dynamic")
+    assert sqnr_db(runs.scores(files), runs.scores(made.files)) > 30
 
 
 @pytest.mark.parametrize("precision", ["int16", "int8-int16", "bf16"])
@@ -135,15 +108,15 @@ def test_precisions_that_do_not_work_are_not_offered(precision: str) -> None:
     assert "int8, int8-dynamic, int8-weights, int4-weights, fp16" in caught.value.hint
 
 
-def test_samples_with_nan_crash_the_engine_and_are_refused(executor: Executor, tmp_path: Path) -> None:
+def test_samples_with_nan_crash_the_engine_and_are_refused(runs: Runs, tmp_path: Path) -> None:
     samples = IMAGES[:20].copy()
     samples[3, 2, 2] = np.nan
     model = digits.artifacts() / "model.tflite"
     crashing = stock(model, samples, "static_wi8_ai8", tmp_path)
     with pytest.raises(JobCrashed):
-        scores(executor, crashing, tmp_path)
+        runs.scores(runs.files(crashing))
     with pytest.raises(DataError, match="NaN"):
-        quantized(executor, model, Recipe(), tmp_path, samples)
+        runs.quantized(runs.files(model), "int8", samples)
 
 
 @pytest.mark.slow
