@@ -176,7 +176,7 @@ def test_must_pay_tells_what_does_not(digits_kit: Path, tmp_path: Path) -> None:
 
 
 def test_bench_and_a_baseline(kit: Path, tmp_path: Path) -> None:
-    command = ("bench", kit, "--target", "tflite", "--max-seconds", "0.5", "--threads", "1", "--json")
+    command = ("bench", kit, "--target", "tflite", "--max-seconds", "3", "--threads", "1", "--json")
     first = edgekit(*command, cwd=tmp_path)
     document = first.document
     assert document["schema"] == "edgekit.bench/1"
