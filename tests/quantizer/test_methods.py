@@ -78,6 +78,38 @@ def test_a_model_without_weights_is_not_called_quantized(tmp_path: Path) -> None
             assert caught.value.code == "nothing-quantized"
 
 
+def test_a_limit_that_two_operators_share_is_cast_once_in_float16(tmp_path: Path) -> None:
+    """Min stays in float32, Div does not: the converter writes the cast of their constant for each Min."""
+    random = np.random.default_rng(3)
+    weights = {name: random.normal(size=(8, 8)).astype(np.float32) for name in ("first", "second")}
+    constants = {**weights, "six": np.float32(6).reshape(())}
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "first"], ["a"], "a"),
+            helper.make_node("Min", ["a", "six"], ["b"], "b"),
+            helper.make_node("MatMul", ["b", "second"], ["c"], "c"),
+            helper.make_node("Min", ["c", "six"], ["d"], "d"),
+            helper.make_node("Div", ["d", "six"], ["y"], "y"),
+        ],
+        "shared",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 8])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    signature = Signature((TensorSpec("x", (None, 8), "float32"),), (TensorSpec("y", (None, 8), "float32"),))
+    x = random.normal(size=(20, 8)).astype(np.float32)
+    with Executor() as executor:
+        job = QuantizeJob("onnx:fp16", (executor.add(tmp_path / "m.onnx"),), signature, {})
+        made = executor.run(job, conversion_context(None))
+        run = RunJob("onnxruntime", made.files, blobs(executor, tmp_path, {"x": x}, "in"), (1,), OpenOptions(threads=1))
+        ran = executor.run_fresh(run, conversion_context(None))
+        got = np.load(executor.path(ran.outputs[0]["y"]))
+    wanted = np.minimum(np.minimum(x @ weights["first"], 6) @ weights["second"], 6) / 6
+    assert wanted.std(axis=0).min() > 0.2
+    assert 0 < np.abs(got - wanted).max() < 0.02
+
+
 def test_a_function_written_out_as_arithmetic_stays_float(tmp_path: Path) -> None:
     """The exact GELU of the digits model divides by zero on a branch that is not taken."""
     with Executor() as executor:

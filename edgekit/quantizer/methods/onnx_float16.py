@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from edgekit.quantizer.methods import onnx_
 from edgekit.quantizer.methods.bfloat16 import rounded
 from edgekit.quantizer.methods.samples import tool
 from edgekit.quantizer.registry import QuantizeOutcome, QuantizeRequest
+
+if TYPE_CHECKING:
+    import onnx
 
 #: Smaller weights stay as they are.
 LEAST_ELEMENTS = 16
@@ -19,9 +23,19 @@ def fp16(request: QuantizeRequest) -> QuantizeOutcome:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     converted = convert_float_to_float16(onnx_.read(request), keep_io_types=True)
+    _drop_repeats(converted.graph)
     weights = sum(weight.data_type == onnx.TensorProto.FLOAT16 for weight in converted.graph.initializer)
     settings = {"tool": tool("onnxruntime"), "keep_io_types": "true"}
     return QuantizeOutcome(onnx_.write(converted, request.folder), weights, settings)
+
+
+def _drop_repeats(graph: onnx.GraphProto) -> None:
+    """The converter writes the same cast once for each float32 operator that takes a tensor: the first one serves."""
+    made: set[str] = set()
+    for node in list(graph.node):
+        if node.output and made.issuperset(node.output):
+            graph.node.remove(node)
+        made.update(node.output)
 
 
 def bf16(request: QuantizeRequest) -> QuantizeOutcome:
