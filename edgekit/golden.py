@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,16 @@ Pair = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
 
 @dataclass(frozen=True, slots=True)
 class GoldenSize:
-    """A few more samples with other lengths of the free dimensions.
+    """A few more samples, with other lengths of the free dimensions.
 
     Attributes:
-        noise_floor, reacts: as in `Golden`.
+        noise, reacts: as in `Golden`.
+        edge: whether these are inputs at the edges of what the model may meet instead.
     """
 
-    noise_floor: dict[str, float]
+    noise: dict[str, dict[str, float]]
     reacts: dict[str, bool]
+    edge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,19 @@ class Golden:
             ``sizes/NUMBER/``.
         inputs: whether the inputs are the user's or generated.
         samples: how many.
-        noise_floor: per output, how far the source moves when its inputs move by one ulp.
+        noise: per output, how far the source moves when nothing but rounding changes, by method.
         reacts: per input, whether any output depends on it.
-        sizes: the same for samples of other sizes.
+        sizes: the same for samples of other sizes, and at the edges.
+        ranges: least and largest number of each input over all real samples that these were taken from.
     """
 
     file: Blob
     inputs: Origin
     samples: int
-    noise_floor: dict[str, float]
+    noise: dict[str, dict[str, float]]
     reacts: dict[str, bool]
     sizes: tuple[GoldenSize, ...] = ()
+    ranges: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def golden_file(

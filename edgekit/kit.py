@@ -11,9 +11,9 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,7 @@ from edgekit.files import check_writable, copy_file, sync_folder, write_text, wr
 from edgekit.golden import Golden, Pair, golden_pairs
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.protocol import blob_of
+from edgekit.parity.coverage import joined
 from edgekit.results import Result
 from edgekit.types import Artifact, Blob
 
@@ -47,6 +48,7 @@ class Manifest:
         generation: counts the versions of the source file that this kit has served.
         artifacts: the newest of each target and precision.
         results: files in ``results/``, oldest first.
+        ranges: least and largest number of each input over all samples that artifacts were calibrated with.
     """
 
     schema: str
@@ -56,6 +58,7 @@ class Manifest:
     golden: Golden | None
     artifacts: tuple[Artifact, ...]
     results: tuple[str, ...]
+    ranges: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Kit:
@@ -141,6 +144,12 @@ class Kit:
     def artifacts(self) -> tuple[Artifact, ...]:
         return self.manifest.artifacts
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, ...]]:
+        """Least and largest number of each input over all real samples that the kit has met."""
+        golden = self.manifest.golden
+        return joined(self.manifest.ranges, {} if golden is None else golden.ranges)
+
     def files(self, artifact: Artifact) -> tuple[Path, ...]:
         """Where the files of an artifact lie, the entry file first."""
         folder = (self.folder / artifact.path).parent
@@ -154,10 +163,14 @@ class Kit:
         """
         for path, blob in zip(self.files(artifact), artifact.files, strict=True):
             if not path.is_file() or blob_of(path).sha256 != blob.sha256:
+                make = f"edgekit export {self.manifest.source.path} --target {artifact.target} -o {self.folder}"
+                if artifact.parent is not None:
+                    made = f"--target {artifact.target} --precision {artifact.precision}"
+                    make = f"edgekit quantize {self.folder} {made} --data DATA"
                 raise ModelError(
                     "changed-artifact",
                     f"{path} is missing or is not what edgekit wrote.",
-                    hint=f"Make it again: edgekit export {self.manifest.source.path} --target {artifact.target}",
+                    hint=f"Make it again: {make}",
                 )
 
     def golden(self) -> tuple[Pair, ...]:
@@ -169,11 +182,13 @@ class Kit:
         golden = self.manifest.golden
         path = None if golden is None else self.folder / golden.file.name
         if golden is None or path is None or not path.is_file() or blob_of(path).sha256 != golden.file.sha256:
+            again = f"edgekit export {self.manifest.source.path} --target all -o {self.folder}"
+            again += " --data DATA" if golden is not None and golden.inputs == "real" else ""
             raise UsageError(
                 "no-golden",
                 "the golden samples of this kit are missing or were changed.",
                 received=str(self.folder),
-                hint="Export the model again.",
+                hint=f"Export the model again: {again}",
             )
         return golden_pairs(path, len(golden.sizes))
 
@@ -184,6 +199,7 @@ class Kit:
         golden: tuple[Golden, Path] | None = None,
         artifacts: Sequence[tuple[Artifact, Sequence[Path]]] = (),
         result: Result | None = None,
+        ranges: Mapping[str, tuple[float, ...]] | None = None,
     ) -> None:
         """Add golden samples, artifacts or a result in one step; all of it is there afterwards, or nothing.
 
@@ -193,6 +209,7 @@ class Kit:
             artifacts: descriptions with the files to copy; ``path`` is filled in here. An older artifact of the
                 same target and precision is dropped.
             result: stored under ``results/``.
+            ranges: of samples that the artifacts were calibrated with, joined with those known.
 
         Raises:
             UsageError: the folder cannot be written, the disk is full, or another command has put another source
@@ -209,6 +226,8 @@ class Kit:
                 stored = self._store_artifact(artifact, files)
                 kept = tuple(old for old in manifest.artifacts if old.name != stored.name)
                 manifest = replace(manifest, artifacts=(*kept, stored))
+            if ranges:
+                manifest = replace(manifest, ranges=joined(manifest.ranges, ranges))
             if result is not None:
                 manifest = replace(manifest, results=(*manifest.results, self._store_result(result)))
             write_text(self.folder / MANIFEST, json.dumps(to_json(manifest), indent=1))

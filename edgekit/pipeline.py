@@ -11,9 +11,8 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
 import edgekit
+from edgekit.attribution.stages import Runs, staged
 from edgekit.checking import check_one, row_of
 from edgekit.data.spec import data_digest
 from edgekit.devices import Device, open_device
@@ -21,7 +20,7 @@ from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.compatibility import parse_for
 from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
-from edgekit.exporter.reference import load_source
+from edgekit.exporter.reference import golden_part, load_source
 from edgekit.exporter.source import Source, SourceOptions, open_source
 from edgekit.figures import ArtifactResult, CheckRow
 from edgekit.kit import Kit, default_folder
@@ -42,7 +41,7 @@ from edgekit.recommendation import recommend
 from edgekit.registry import requirements
 from edgekit.report.render import report
 from edgekit.results import RunResult, holds, unique
-from edgekit.samples import GOLDEN_BYTES, GOLDEN_SAMPLES, refuse_labels_without, save_arrays
+from edgekit.samples import refuse_labels_without
 from edgekit.selection import Selected, select
 from edgekit.types import Evidence, worst
 from edgekit.workbench import Workbench, workbench
@@ -195,7 +194,7 @@ def _run(
     data = observed(source, shares, bench, metric)
     reference = data.evaluation
     refuse_chance(reference)
-    exported = export_into(kit, source, _golden(reference, bench), plan, bench, strict=strict)
+    exported = export_into(kit, source, golden_part(reference, bench), plan, bench, strict=strict)
     parents = _selected(kit, exported.artifacts)
     made, warnings = _quantize(kit, parents, data, options, bench, metric)
     if any(one.quantization is not None and one.quantization.calibration_samples for one in made):
@@ -242,22 +241,6 @@ def _selected(kit: Kit, rows: Sequence[ArtifactResult]) -> tuple[Selected, ...]:
     return tuple(Selected(one, kit.files(one), kit) for one in kit.artifacts if one.sha256 in made)
 
 
-def _golden(reference: Reference, bench: Workbench) -> Reference:
-    """The first evaluation samples: what the kit keeps and routes are accepted on."""
-    inputs = {name: np.load(bench.executor.path(blob), mmap_mode="r") for name, blob in reference.inputs.items()}
-    outputs = reference.arrays()
-    sample_bytes = sum(array[:1].nbytes for array in inputs.values())
-    count = max(1, min(reference.samples, GOLDEN_SAMPLES, GOLDEN_BYTES // max(1, sample_bytes)))
-    folder = bench.scratch("golden")
-    first = {name: array[:count] for name, array in inputs.items()}
-    return replace(
-        reference,
-        inputs=bench.blobs(save_arrays(folder, "in", first)),
-        outputs=save_arrays(folder, "out", {name: array[:count] for name, array in outputs.items()}),
-        labels=None,
-    )
-
-
 def _quantize(
     kit: Kit,
     parents: Sequence[Selected],
@@ -297,15 +280,18 @@ def _checks(
 ) -> tuple[CheckRow, ...]:
     """Every artifact against the source on all evaluation samples; those just quantized have had their run."""
     fresh = {one.artifact.sha256: one for one in made if one.artifact is not None}
+    runs = Runs(reference, bench, measured=options.max_drop is not None)
 
     def check(one: Selected) -> CheckRow:
         quantized = fresh.get(one.artifact.sha256)
         if quantized is None or quantized.evaluation is None:
-            return check_one(one, reference, bench, device, max_drop=options.max_drop)
+            return check_one(one, runs, device, max_drop=options.max_drop)
+        runs.add(one, device, quantized.evaluation)
         row = row_of(one, device, quantized.evaluation)
         return replace(row, verdict=quantized.verdict, reasons=quantized.reasons, accuracy=quantized.accuracy)
 
-    return tuple(bench.side_by_side(check, chosen)) if chosen else ()
+    rows = bench.side_by_side(check, chosen) if chosen else []
+    return tuple(staged(one, row, runs, device) for one, row in zip(chosen, rows, strict=True))
 
 
 def _key(source: Source, options: RunOptions) -> str | None:

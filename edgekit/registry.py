@@ -149,8 +149,13 @@ def _installed(module: str) -> bool:
 
 
 @cache  # scans every installed package
+def _every_entry_point() -> Any:
+    return metadata.entry_points()
+
+
+@cache
 def _entry_points(group: str) -> Any:
-    found = metadata.entry_points()
+    found = _every_entry_point()
     if hasattr(found, "select"):
         return found.select(group=group)
     return found.get(group, ())  # Python 3.9

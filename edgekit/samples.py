@@ -163,12 +163,17 @@ def _classes(labels: np.ndarray | None) -> np.ndarray | None:
     return classes if 1 < different <= min(_CLASSES, len(classes) // 2) else None
 
 
+def golden_rows(arrays: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+    """Which of these samples a kit keeps: at most `GOLDEN_SAMPLES` within `GOLDEN_BYTES`, at least one; in order."""
+    sample_bytes = sum(array[:1].nbytes for array in arrays.values())
+    samples = min(len(array) for array in arrays.values())
+    count = max(1, min(samples, GOLDEN_SAMPLES, GOLDEN_BYTES // max(1, sample_bytes)))
+    return np.sort(np.random.default_rng(seed).permutation(samples)[:count])
+
+
 def golden_subset(samples: Samples, folder: Path, seed: int) -> Samples:
-    """At most `GOLDEN_SAMPLES` within `GOLDEN_BYTES`, at least one."""
-    sample_bytes = sum(array[:1].nbytes for array in samples.load().values())
-    count = max(1, min(len(samples), GOLDEN_SAMPLES, GOLDEN_BYTES // max(1, sample_bytes)))
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(samples))[:count])
-    return samples.take(chosen, _subfolder(folder, "golden"))
+    """As many samples as a kit keeps."""
+    return samples.take(golden_rows(samples.load(), seed), _subfolder(folder, "golden"))
 
 
 def mapped(path: Path) -> np.ndarray:

@@ -40,7 +40,8 @@ def select(path: str | Path, targets: Collection[str] = (), precisions: Collecti
 
     Args:
         path: a kit's folder, an artifact of a kit (its folder or its entry file), or a file of its own.
-        targets, precisions: only these; empty for all.
+        targets, precisions: only these; empty for all. A file of its own has the precision that is asked for, which
+            it does not tell itself.
 
     Raises:
         UsageError: nothing there, or nothing that was asked for.
@@ -49,7 +50,7 @@ def select(path: str | Path, targets: Collection[str] = (), precisions: Collecti
     location = Path(path)
     kit = _kit_around(location)
     if kit is None:
-        found: tuple[Selected, ...] = (_stray(location),)
+        found: tuple[Selected, ...] = (_stray(location, precisions),)
     else:
         made = [artifact for artifact in kit.artifacts if _inside(kit, artifact, location)]
         found = tuple(Selected(artifact, kit.files(artifact), kit) for artifact in made)
@@ -108,8 +109,8 @@ def _inside(kit: Kit, artifact: Artifact, location: Path) -> bool:
     return location.resolve() in (kit.folder.resolve(), entry.parent, entry)
 
 
-def _stray(location: Path) -> Selected:
-    """A file outside any kit: what it claims is unknown until it is opened."""
+def _stray(location: Path, precisions: Collection[str]) -> Selected:
+    """A file outside any kit: what it claims is unknown until it is opened, but for a precision that is given."""
     target = SUFFIXES.get(location.suffix)
     if target is None or not location.is_file():
         raise UsageError(
@@ -121,5 +122,6 @@ def _stray(location: Path) -> Selected:
     paths = (location, *(file for file in companions(location) if file.is_file()))
     files = tuple(blob_of(file) for file in paths)
     unknown = Signature((), ())
-    artifact = Artifact(target, "", location.name, files, digest_of(files), "given", None, unknown, (), {}, {})
+    precision = next(iter(precisions)) if len(precisions) == 1 else ""
+    artifact = Artifact(target, precision, location.name, files, digest_of(files), "given", None, unknown, (), {}, {})
     return Selected(artifact, paths, None)

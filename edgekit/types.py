@@ -6,7 +6,7 @@ Unions are spelled ``Optional[...]``: the JSON codec evaluates these annotations
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Optional
 
 Verdict = Literal["verified", "weak", "failed", "error"]
@@ -106,11 +106,18 @@ class Evidence:
         inputs: ``real`` samples of the user's or ``generated`` from the signature.
         samples: how many.
         shapes: input shapes that were run, as ``name=3x8x8x1``.
+        range_covered: least share, over floating inputs, of the range of all samples that are known, those of the
+            calibration among them, that these samples span; None where none of those reaches beyond these.
+        variance: by output, its deviation over samples as a share of its deviation over all elements; 0 is constant.
+        reacts: by input, whether any output of the source changes with it.
     """
 
     inputs: Origin
     samples: int
     shapes: tuple[str, ...]
+    range_covered: Optional[float] = None
+    variance: dict[str, float] = field(default_factory=dict)
+    reacts: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, log10
 
 import numpy as np
@@ -12,8 +12,9 @@ from edgekit.attribution.tensors import Opened
 from edgekit.exporter.layers import LayersJob
 from edgekit.exporter.reference import LoadedSource
 from edgekit.figures import LayerParity
-from edgekit.parity.layers import Culprit, Layer, Match, blame, match, upstream
+from edgekit.parity.layers import Culprit, Layer, Match, blame, grouped, innocents, match
 from edgekit.surgery.base import Graph
+from edgekit.surgery.needs import upstream
 from edgekit.types import Blob
 from edgekit.workbench import Workbench
 
@@ -52,52 +53,88 @@ def layers_of_source(source: LoadedSource, inputs: Mapping[str, Blob], bench: Wo
 
 
 def layers_of_artifact(parent: Opened, inputs: Mapping[str, Blob]) -> tuple[Layer, ...]:
-    """The operators of another artifact as layers, such as those of the one that was quantized."""
+    """Inputs and operators of another artifact as layers, such as those of the one that was quantized."""
     maker = {name: operator for operator in parent.graph.operators for name in operator.outputs}
-    return tuple(
-        Layer(maker[name].name, maker[name].kind, values, 0.0) for name, values in parent.values(inputs).items()
-    )
+    values = {name: np.load(parent.bench.executor.path(blob), mmap_mode="r") for name, blob in inputs.items()}
+    given = [Layer(name, "Input", array, 0.0) for name, array in values.items() if array.dtype.kind == "f"]
+    made = parent.values(inputs)
+    return (*given, *(Layer(maker[name].name, maker[name].kind, array, 0.0) for name, array in made.items()))
 
 
-def attribute(layers: Sequence[Layer], artifact: Opened, inputs: Mapping[str, Blob], precision: str) -> Attribution:
+def attribute(layers: Sequence[Layer], graph: Graph, tensors: Mapping[str, np.ndarray], precision: str) -> Attribution:
     """Compare layer by layer.
 
     Args:
-        layers: of the reference, on the first samples of ``inputs``.
-        artifact: what is checked.
-        inputs: one ``.npy`` per input name, samples first.
+        layers: of the reference.
+        graph: of the artifact that is checked.
+        tensors: what it computes on the same samples, ``(inferences, ...)``, in the order of execution.
         precision: of the artifact; decides what is good.
     """
-    with artifact.bench.reporter.task("look at the layers"):
-        tensors = artifact.values(inputs)
-        inferences = min((len(array) for array in tensors.values()), default=0)
-        shown = [Layer(one.name, one.kind, _by_inference(one.values, inferences), one.noise_floor) for one in layers]
-        matches = _without_strangers(match(shown, tensors, precision), artifact.graph)
-    maker = {name: operator.name for operator in artifact.graph.operators for name in operator.outputs}
+    inferences = min((len(array) for array in tensors.values()), default=0)
+    makers = {name: operator.name for operator in graph.operators for name in operator.outputs}
+    matches = _without_echoes(match(grouped(layers, inferences), tensors, precision, makers), graph)
+    matches = _without_strangers(matches, graph, makers)
+    rows = rows_of(matches, graph)
+    return Attribution(rows, matches, blame(graph, _from_the_noisiest(matches, rows, graph)))
+
+
+def rows_of(matches: Sequence[Match], graph: Graph) -> tuple[LayerParity, ...]:
+    """One row per layer, with the error that it adds."""
+    maker = {name: operator.name for operator in graph.operators for name in operator.outputs}
     before: dict[str, Match] = {}
     rows = []
     for one in matches:
-        rows.append(_row(one, maker, artifact.graph, before))
+        rows.append(_row(one, maker, graph, before))
         if one.tensor is not None:
             before.setdefault(one.tensor, one)
-    return Attribution(tuple(rows), matches, blame(artifact.graph, matches))
+    return tuple(rows)
 
 
-def _without_strangers(matches: Sequence[Match], graph: Graph) -> tuple[Match, ...]:
-    """A tensor that is unlike its layer and yet leads to one that is right is another's: the layer was fused."""
-    innocent = upstream(graph, [one.tensor for one in matches if one.good and one.tensor is not None])
+def _from_the_noisiest(matches: Sequence[Match], rows: Sequence[LayerParity], graph: Graph) -> tuple[Match, ...]:
+    """Matches in which the layer that adds the most noise on the way to the first wrong one is wrong, and what follows
+    from it: noise adds up, so that a layer beyond the gate may be the last straw. Only where SQNR alone decides.
+    """
+    innocent = innocents(graph, matches)
+    wrong = (one.tensor is not None and not one.good and one.tensor not in innocent for one in matches)
+    first = next((place for place, accused in enumerate(wrong) if accused), None)
+    if first is None or matches[first].tolerance is not None:
+        return tuple(matches)
+    way = upstream(graph, [name for name in (matches[first].tensor,) if name is not None])
+    adding = [
+        (row.added_db, place)
+        for place, (one, row) in enumerate(zip(matches, rows, strict=True))
+        if place <= first and one.tensor in way and row.added_db is not None
+    ]
+    noisiest = min(adding, default=(0.0, first))[1]
+    source = matches[noisiest].tensor
+
+    def follows(one: Match) -> bool:
+        return one.tensor is not None and source in upstream(graph, [one.tensor])
+
+    return tuple(replace(one, good=one.good and not follows(one)) for one in matches)
+
+
+def _without_echoes(matches: Sequence[Match], graph: Graph) -> tuple[Match, ...]:
+    """A tensor behind a wrong one that holds an earlier layer excuses nobody: what lies between has done nothing, such
+    as an addition whose bias is gone."""
+    right = upstream(graph, [one.tensor for one in matches if one.good and one.tensor is not None], by_value=True)
+    wrong = {one.tensor for one in matches if one.tensor is not None and not one.good} - right
+    for operator in graph.operators:
+        if not wrong.isdisjoint(operator.inputs):
+            wrong.update(operator.outputs)
+    return tuple(replace(one, also=tuple(name for name in one.also if name not in wrong)) for one in matches)
+
+
+def _without_strangers(matches: Sequence[Match], graph: Graph, makers: Mapping[str, str]) -> tuple[Match, ...]:
+    """A tensor that is unlike its layer and yet leads to one that is right is another's, and the layer was fused;
+    unless an operator of the layer's own name computes it."""
+    innocent = innocents(graph, matches)
     return tuple(
-        Match(one.layer, None, None, None, None, good=False) if not one.good and one.tensor in innocent else one
+        Match(one.layer, None, None, None, None, good=False)
+        if not one.good and one.tensor in innocent and makers.get(one.tensor or "") != one.layer.name
+        else one
         for one in matches
     )
-
-
-def _by_inference(values: np.ndarray, inferences: int) -> np.ndarray:
-    """Samples of a layer, grouped as the artifact took them."""
-    if not inferences or len(values) == inferences:
-        return values
-    batch = len(values) // inferences
-    return values[: inferences * batch].reshape(inferences, batch, *values.shape[1:])
 
 
 def _row(one: Match, maker: Mapping[str, str], graph: Graph, before: Mapping[str, Match]) -> LayerParity:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 #: What the script compares with, and how; it needs the engine and numpy alone.
 _SCRIPT = '''"""Runs {what} and compares it with what the reference computes there: exit status 1 shows the fault.
 
@@ -18,7 +16,8 @@ import numpy as np
 here = Path(__file__).resolve().parent
 inputs, expected = np.load(here / "inputs.npz"), np.load(here / "expected.npz")
 
-ALLOWED = {allowed!r}
+#: The largest difference that is accepted, None where SQNR in decibel decides.
+ALLOWED, LEAST_DB = {allowed!r}, {least_db!r}
 
 {run}
 
@@ -29,8 +28,12 @@ for name in expected.files:
     got = np.stack([run({{key: inputs[key][index] for key in inputs.files}})[name] for index in range(len(wanted))])
     gap = np.abs(got.astype(np.float64) - wanted)
     largest = float("inf") if np.isnan(gap).any() else float(gap.max())
-    print(f"{{name}}: the largest difference is {{largest:.6g}}, allowed is {{ALLOWED:.6g}}")
-    wrong |= not largest <= ALLOWED
+    moves = wanted - wanted.mean(axis=0)
+    signal, noise = np.square(moves if moves.any() else wanted).sum(), np.square(gap).sum()
+    sqnr = float("inf") if noise == 0 else 10 * np.log10(max(float(signal / noise), 1e-30))
+    accepted = f"at least {{LEAST_DB:g}} dB" if ALLOWED is None else f"{{ALLOWED:.6g}}"
+    print(f"{{name}}: the largest difference is {{largest:.6g}} ({{sqnr:.1f}} dB), allowed is {{accepted}}")
+    wrong |= not (sqnr >= LEAST_DB if ALLOWED is None else largest <= ALLOWED)
 sys.exit(int(wrong))
 '''
 
@@ -75,16 +78,17 @@ def encoded(name, array):
 }
 
 
-def script_for(target: str, file: str, layers: Sequence[str], command: str, allowed: float) -> str:
+def script_for(target: str, file: str, what: str, command: str, allowed: float | None, least_db: float) -> str:
     """Python that runs a part of an artifact and compares it with what the reference computes.
 
     Args:
         target: format of the part.
         file: its entry file, beside the script.
-        layers: of the reference that it computes.
+        what: layers of the reference, or operators, that it computes.
         command: that runs the script.
-        allowed: largest absolute difference.
+        allowed: largest absolute difference; None where SQNR decides.
+        least_db: least SQNR.
     """
     run = _ENGINES[target].format(file=file)
-    what = f"the part of an artifact that computes {', '.join(layers)}"
-    return _SCRIPT.format(what=what, command=command, run=run, allowed=allowed)
+    made = f"the part of an artifact that computes {what}"
+    return _SCRIPT.format(what=made, command=command, run=run, allowed=allowed, least_db=least_db)

@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from edgekit.errors import EdgekitError, InternalError
 from edgekit.exporter.graph import conversion_context
 from edgekit.jobs.process import Context
 from edgekit.runtimes import OpenOptions, runtime_for
@@ -19,7 +20,23 @@ from edgekit.workbench import Workbench
 
 #: Tensors that are tapped together hold at most so many bytes of one sample, so that memory stays near what the
 #: engine itself needs.
-TAPPED_BYTES = 64 << 20
+TAPPED_BYTES = 32 << 20
+
+#: Groups of taps that an engine may refuse; each is halved, down to the tensor that it cannot show.
+MOST_REFUSED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What taps show.
+
+    Attributes:
+        tensors: by name, ``(inferences, ...)``, memory-mapped, in the order of execution.
+        outputs: of the artifact in each run with taps, which may have changed them.
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    outputs: tuple[Mapping[str, np.ndarray], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +58,37 @@ class Opened:
     options: OpenOptions
     bench: Workbench
 
-    def values(self, inputs: Mapping[str, Blob], tensors: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        """Tensors by name, ``(inferences, ...)``, memory-mapped, in the order of execution.
+    def look(self, inputs: Mapping[str, Blob], tensors: Sequence[str] | None = None) -> Seen:
+        """Run it with taps, as many at a time as `TAPPED_BYTES` allows.
 
         Args:
             inputs: one ``.npy`` per input name, samples first.
             tensors: these alone; None for every computed tensor of floating point, or quantized.
         """
         found: dict[str, np.ndarray] = {}
-        for group in self._groups(self.computed() if tensors is None else tensors):
-            found |= self._tapped(inputs, group)
-        return {name: found[name] for name in self.order() if name in found}
+        outputs = []
+        longest = _longest(inputs, self.bench)
+        waiting, refused = list(self._groups(self.computed() if tensors is None else tensors, longest)), 0
+        while waiting:
+            group = waiting.pop(0)
+            try:
+                given = self.outputs(inputs, self.tapped(group))
+            except InternalError:
+                raise
+            except EdgekitError:  # an engine may crash on a tap that it cannot compile: look at the others
+                refused += 1
+                if refused > MOST_REFUSED:
+                    raise
+                middle = len(group) // 2
+                waiting[:0] = [group[:middle], group[middle:]] if middle else []
+                continue
+            found |= {name: given[name] for name in group if name in given}
+            outputs.append({name: given[name] for name in self.graph.outputs if name in given})
+        return Seen({name: found[name] for name in self.order() if name in found}, tuple(outputs))
+
+    def values(self, inputs: Mapping[str, Blob], tensors: Sequence[str] | None = None) -> Mapping[str, np.ndarray]:
+        """Tensors by name, see `look`."""
+        return self.look(inputs, tensors).tensors
 
     def computed(self) -> list[str]:
         """Tensors of floating point, and those of integers that stand for such."""
@@ -66,9 +103,17 @@ class Opened:
         """Every tensor that an operator computes."""
         return list(dict.fromkeys(name for operator in self.graph.operators for name in operator.outputs))
 
-    def outputs(self, inputs: Mapping[str, Blob], files: tuple[Blob, ...] | None = None) -> dict[str, np.ndarray]:
-        """What the artifact gives as it is, or another made of it."""
-        job = TensorsJob(runtime_for(self.target).name, files or self.files, dict(inputs), self.options)
+    def outputs(
+        self, inputs: Mapping[str, Blob], files: tuple[Blob, ...] | None = None, *, whole: bool = False
+    ) -> dict[str, np.ndarray]:
+        """What the artifact gives as it is, or another made of it.
+
+        Args:
+            inputs: one ``.npy`` per input name, samples first.
+            files: of the other.
+            whole: see `TensorsJob`.
+        """
+        job = TensorsJob(runtime_for(self.target).name, files or self.files, dict(inputs), self.options, whole)
         made = self.bench.executor.run_fresh(job, self.context)
         paths = {name: self.bench.executor.path(blob) for name, blob in made.tensors.items()}
         return {name: np.load(path, mmap_mode="r", allow_pickle=False) for name, path in paths.items()}
@@ -78,15 +123,11 @@ class Opened:
         job = TapJob(self.target, self.files, tuple(tensors))
         return self.bench.executor.run(job, conversion_context(None)).files
 
-    def _tapped(self, inputs: Mapping[str, Blob], tensors: Sequence[str]) -> dict[str, np.ndarray]:
-        values = self.outputs(inputs, self.tapped(tensors))
-        return {name: values[name] for name in tensors if name in values}
-
-    def _groups(self, tensors: Sequence[str]) -> Iterator[list[str]]:
+    def _groups(self, tensors: Sequence[str], longest: int) -> Iterator[list[str]]:
         group: list[str] = []
         held = 0
         for name in tensors:
-            size = _bytes(self.graph.tensors.get(name))
+            size = _bytes(self.graph.tensors.get(name), longest)
             if group and held + size > TAPPED_BYTES:
                 yield group
                 group, held = [], 0
@@ -107,6 +148,15 @@ def look_into(target: str, files: tuple[Blob, ...], context: Context, options: O
     return Opened(target, files, graph, context, options, bench)
 
 
-def _bytes(spec: TensorSpec | None) -> int:
-    """Of one sample, where free lengths are 1: an estimate."""
-    return 0 if spec is None else prod(length or 1 for length in spec.shape) * np.dtype(spec.dtype).itemsize
+def _longest(inputs: Mapping[str, Blob], bench: Workbench) -> int:
+    """The longest axis of any input besides its samples."""
+    shapes = [np.load(bench.executor.path(blob), mmap_mode="r").shape[1:] for blob in inputs.values()]
+    return max((length for shape in shapes for length in shape), default=1)
+
+
+def _bytes(spec: TensorSpec | None, longest: int) -> int:
+    """Of one sample: a guess where lengths are free, that of the batch 1 and others as the longest of the inputs."""
+    if spec is None:
+        return 0
+    lengths = [length or (longest if axis else 1) for axis, length in enumerate(spec.shape)]
+    return prod(lengths) * np.dtype(spec.dtype).itemsize

@@ -16,11 +16,12 @@ from edgekit.exporter.compatibility import check_targets, limits, opset_for, par
 from edgekit.exporter.compatibility_needs import OldRuntime
 from edgekit.exporter.graph import TARGETS, Route, routes
 from edgekit.exporter.hops._onnx import OPSET
-from edgekit.exporter.reference import LoadedSource, golden_of, load_source, reference_of, stored_reference
+from edgekit.exporter.reference import LoadedSource, golden_of, load_source, reference_of, stored_reference, with_known
 from edgekit.exporter.source import SourceOptions, open_source
 from edgekit.figures import ArtifactResult
 from edgekit.files import check_writable, copy_file, writing
 from edgekit.kit import Kit, default_folder
+from edgekit.parity.coverage import ranges
 from edgekit.parity.evaluate import Reference
 from edgekit.progress import SILENT, Reporter
 from edgekit.registry import install_command
@@ -186,7 +187,8 @@ def _reference(
     """What routes are accepted on: the data given, else real samples that the kit has kept, else generated ones."""
     if data is not None:
         everything = read_samples(data, bench, source.signature, labels)
-        return reference_of(bench, source, golden_subset(everything, bench.scratch("golden"), SEED))
+        golden = golden_subset(everything, bench.scratch("golden"), SEED)
+        return with_known(reference_of(bench, source, golden), golden.load(), ranges(everything.load()))
     kept = kit.manifest.golden
     if kept is not None and kept.inputs == "real" and kit.manifest.source.signature == source.signature:
         return stored_reference(kit, bench)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.exporter.loading import SourceSpec
-from edgekit.exporter.observe import one_ulp_away
+from edgekit.exporter.noise import one_ulp_away
 from edgekit.exporter.sources.registry import load_source_model
 from edgekit.jobs.protocol import Job, Progress, Workspace
+from edgekit.runtimes.array_file import ArrayFile
 from edgekit.runtimes.jobs import load_arrays
 from edgekit.types import Blob
+
+#: Elements that are compared at once, in float64.
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,29 +87,37 @@ class _Kept:
         self._folder, self._samples = folder, samples
         self._kinds: dict[str, str] = {}
         self._floors: dict[str, float] = {}
-        self._arrays: dict[str, np.ndarray] = {}
+        self._files: dict[str, ArrayFile] = {}
 
     def write(self, start: int, name: str, kind: str, array: np.ndarray) -> None:
-        if name not in self._arrays:
-            path = self._folder / f"layer-{len(self._arrays)}.npy"  # names of layers are no safe file names
-            shape = (self._samples, *array.shape[1:])
-            self._arrays[name] = np.lib.format.open_memmap(path, mode="w+", dtype=array.dtype, shape=shape)
+        if name not in self._files:
+            path = self._folder / f"layer-{len(self._files)}.npy"  # names of layers are no safe file names
+            self._files[name] = ArrayFile(path, array.dtype, (self._samples, *array.shape[1:]))
             self._kinds[name], self._floors[name] = kind, 0.0
-        stored = self._arrays[name]
-        if array.shape[1:] == stored.shape[1:]:  # a layer of another length each time has no one shape
-            stored[start : start + len(array)] = array
+        file = self._files[name]
+        if array.shape[1:] == file.shape[1:]:  # a layer of another length each time has no one shape
+            file.write(start, array)
 
     def compare(self, start: int, name: str, kind: str, array: np.ndarray) -> None:
         """Take the difference from what was written into the noise floor."""
-        if name in self._arrays and array.shape[1:] == self._arrays[name].shape[1:]:
-            known = self._arrays[name][start : start + len(array)]
-            gap = np.abs(array.astype(np.float64) - known.astype(np.float64))
-            self._floors[name] = max(self._floors[name], float(gap[np.isfinite(gap)].max(initial=0.0)))
+        if name in self._files and array.shape[1:] == self._files[name].shape[1:]:
+            known = self._files[name].read(start, len(array))
+            gap = max(_gap(*pair) for pair in zip(_blocks(array), _blocks(known), strict=True)) if array.size else 0.0
+            self._floors[name] = max(self._floors[name], gap)
 
     def outputs(self, work: Workspace) -> list[LayerOutput]:
-        found = []
-        for index, (name, array) in enumerate(self._arrays.items()):
-            array.flush()  # type: ignore[attr-defined]  # a memmap
-            blob = work.blob(f"layer-{index}.npy")
-            found.append(LayerOutput(name, self._kinds[name], blob, self._floors[name]))
-        return found
+        return [
+            LayerOutput(name, self._kinds[name], work.blob(f"layer-{index}.npy"), self._floors[name])
+            for index, name in enumerate(self._files)
+        ]
+
+
+def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    flat = array.reshape(-1)
+    return (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
+
+
+def _gap(left: np.ndarray, right: np.ndarray) -> float:
+    """Largest difference of elements that are finite in both."""
+    gap = np.abs(left.astype(np.float64) - right.astype(np.float64))
+    return float(gap[np.isfinite(gap)].max(initial=0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from edgekit.runtimes.base import Arrays, Session
+
+
+#: Models of more numbers have no twin in double precision, which would take another three times their memory.
+TWIN_PARAMETERS = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,15 @@ class Loaded(ABC):
     @abstractmethod
     def open(self) -> Session:
         """Run it as the reference: on the CPU, in the model's own precision."""
+
+    def twins(self) -> Mapping[str, Callable[[], Session]]:
+        """What computes the same in another arithmetic, to show how far the model's own can be trusted.
+
+        Returns:
+            By method of `edgekit.parity.tolerance.METHODS`, a function that opens a session of the same signature.
+            It raises an `EdgekitError`, when opened or run, where the model does not allow it.
+        """
+        return {}
 
     def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
         """Run one batch layer by layer.

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgekit.errors import ModelError
+from edgekit.exporter.edges import edges, numbers_in
 from edgekit.exporter.loading import Loaded, SourceSpec
+from edgekit.exporter.noise import BATCH, Noise, differences, one_ulp_away, probe, run_source, twin_noise
 from edgekit.exporter.sizes import (
     SIZES,
     Lengths,
@@ -24,9 +26,6 @@ from edgekit.runtimes.base import Arrays, Session
 from edgekit.runtimes.jobs import load_arrays, run_samples, save_arrays
 from edgekit.types import Blob, Signature
 
-#: Samples per inference; a fixed batch of the model goes first.
-BATCH = 32
-
 #: Scales of generated numbers, until every output varies: standardised features, then pixels for a model that divides.
 SCALES = (1.0, 64.0)
 
@@ -39,9 +38,6 @@ DEFAULT_IDS = 2
 #: Samples at other lengths: each shape costs the source a compilation, each sample little.
 RESIZED = 8
 
-#: Noise and reactions are measured on the first samples: the source runs them once more for each input.
-PROBED = 32
-
 
 @dataclass(frozen=True)
 class Observed:
@@ -50,14 +46,16 @@ class Observed:
     Attributes:
         inputs: that were run, one ``.npy`` per name, samples first.
         outputs: one ``.npy`` per name, samples first.
-        noise_floor: largest change of each output when every input moves by one unit in the last place.
+        noise: how far each output moves when nothing but rounding changes, by method.
         reacts: whether any output changes when this input is exchanged between samples.
+        edge: whether these are inputs at the edges of what the model may meet, see `edgekit.exporter.edges`.
     """
 
     inputs: dict[str, Blob]
     outputs: dict[str, Blob]
-    noise_floor: dict[str, float]
+    noise: Noise
     reacts: dict[str, bool]
+    edge: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ class Observation(Observed):
     """What a source computes.
 
     Attributes:
-        sizes: the same for a few samples with other lengths of the free dimensions; none where nothing besides the
-            batch is free, or the source runs with no other length that was tried.
+        sizes: the same for a few samples with other lengths of the free dimensions, where something besides the
+            batch is free and the source runs with another length that was tried; and for a few at the edges.
     """
 
     sizes: tuple[Observed, ...] = ()
@@ -97,18 +95,21 @@ class ObserveJob(Job[Observation]):
         rng = np.random.default_rng(self.seed)
         if self.inputs:
             inputs = load_arrays(work, self.inputs)
-            outputs = _run(session, inputs)
+            outputs = run_source(session, inputs)
             lengths = lengths_of(loaded.signature, inputs)
         else:
             lengths, inputs, outputs = _generated(session, loaded, self.samples, rng)
         work.progress(Progress("measure its noise"))
-        noise, reacts = _probe(session, inputs, outputs, rng)
+        noise, reacts = probe(session, inputs, outputs, rng)
+        sizes = _at_other_lengths(work, session, inputs, lengths, rng)
+        edges = _at_edges(work, session, loaded, inputs, rng)
+        twins = twin_noise(loaded, inputs, outputs)
         return Observation(
             inputs=self.inputs or save_arrays(work, "input", inputs),
             outputs=save_arrays(work, "output", outputs),
-            noise_floor=noise,
+            noise={name: {**found, **twins[name]} for name, found in noise.items()},
             reacts=reacts,
-            sizes=_at_other_lengths(work, session, inputs, lengths, rng),
+            sizes=(*sizes, *edges),
         )
 
 
@@ -156,7 +157,7 @@ def _generated(
         if all(_varies(array) for array in outputs.values()):
             return lengths, inputs, outputs
         inputs = generate(loaded.signature, samples, ids, lengths, scale, rng)
-        outputs = _run(session, inputs)
+        outputs = run_source(session, inputs)
     varies = all(_varies(array) for array in outputs.values())
     return lengths, *((inputs, outputs) if varies else first)
 
@@ -174,7 +175,7 @@ def _first_that_runs(
     for lengths in first_lengths(signature):
         inputs = generate(signature, samples, ids, lengths, SCALES[0], rng)
         try:
-            outputs = _run(session, inputs)
+            outputs = run_source(session, inputs)
         except ModelError as err:
             if not lengths:
                 raise
@@ -196,14 +197,44 @@ def _at_other_lengths(
     for other in other_lengths(lengths):
         changed = resized(inputs, other, RESIZED)
         try:
-            outputs = _run(session, changed)
+            outputs = run_source(session, changed)
         except ModelError:  # a size that the model itself cannot have
             continue
         if _are_numbers(outputs):
-            noise, reacts = _probe(session, changed, outputs, rng)
+            noise, reacts = probe(session, changed, outputs, rng)
             stored = save_arrays(work, "other-input", changed), save_arrays(work, "other-output", outputs)
             return (Observed(*stored, noise, reacts),)
     return ()
+
+
+def _at_edges(
+    work: Workspace, session: Session, loaded: Loaded, inputs: Arrays, rng: np.random.Generator
+) -> tuple[Observed, ...]:
+    """Inputs at the edges, as far as the source gives numbers there.
+
+    They and what is one ulp away run together, in the batch of the usual ones, for which JAX has compiled already.
+    """
+    extreme = edges(loaded.signature, inputs, loaded.ids())
+    if not extreme:
+        return ()
+    near = one_ulp_away(extreme, rng)
+    both = {name: np.concatenate([array, near[name]]) for name, array in extreme.items()}
+    batch = session.signature.batch or min(BATCH, min(len(array) for array in inputs.values()))
+    try:
+        found = run_samples(session, both, batch)
+    except ModelError:  # what the model itself refuses
+        return ()
+    count = len(next(iter(near.values())))
+    outputs, moved = (
+        {name: array[part] for name, array in found.items()} for part in (slice(count), slice(count, None))
+    )
+    kept = numbers_in(outputs) & numbers_in(moved)
+    if not kept.any():
+        return ()
+    extreme, outputs, moved = ({name: a[kept] for name, a in one.items()} for one in (extreme, outputs, moved))
+    noise = {name: {"one-ulp": size} for name, size in differences(outputs, moved).items()}
+    stored = save_arrays(work, "edge-input", extreme), save_arrays(work, "edge-output", outputs)
+    return (Observed(*stored, noise, {}, edge=True),)
 
 
 def _are_numbers(outputs: Arrays) -> bool:
@@ -222,55 +253,6 @@ def _unknown_size(signature: Signature, cause: Exception) -> ModelError:
         received=str(spec),
         hint=f"Give samples with --data, or a size with --input {spec.name}={shape}.",
     )
-
-
-def _run(session: Session, inputs: Mapping[str, np.ndarray]) -> Arrays:
-    samples = min((len(array) for array in inputs.values()), default=1)
-    return run_samples(session, inputs, session.signature.batch or min(BATCH, samples))
-
-
-def _probe(
-    session: Session, inputs: Arrays, outputs: Arrays, rng: np.random.Generator
-) -> tuple[dict[str, float], dict[str, bool]]:
-    """Noise floor by output, and reaction by input, on the first samples."""
-    probed = {name: np.asarray(array[:PROBED]) for name, array in inputs.items()}
-    expected = {name: array[:PROBED] for name, array in outputs.items()}
-    noise = _noise_floor(session, probed, expected, rng)
-    return noise, {name: _reacts(session, probed, expected, noise, name) for name in probed}
-
-
-def _noise_floor(
-    session: Session, inputs: Mapping[str, np.ndarray], outputs: Arrays, rng: np.random.Generator
-) -> dict[str, float]:
-    """Largest difference per output when every floating input moves by one unit in the last place, up or down."""
-    return _differences(outputs, _run(session, one_ulp_away(inputs, rng)))
-
-
-def one_ulp_away(inputs: Mapping[str, np.ndarray], rng: np.random.Generator) -> Arrays:
-    """Inputs of which every floating one is moved by one unit in the last place, up or down."""
-    return {
-        name: np.nextafter(array, np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype))
-        if array.dtype.kind == "f"
-        else array
-        for name, array in inputs.items()
-    }
-
-
-def _reacts(
-    session: Session, inputs: Mapping[str, np.ndarray], outputs: Arrays, noise: Mapping[str, float], name: str
-) -> bool:
-    """Whether giving each sample the next one's value of one input changes any output beyond its noise."""
-    rolled = {**inputs, name: np.roll(inputs[name], 1, axis=0)}
-    return any(change > noise[output] for output, change in _differences(outputs, _run(session, rolled)).items())
-
-
-def _differences(left: Arrays, right: Arrays) -> dict[str, float]:
-    """Largest absolute difference per output, over elements that are finite in both."""
-    found = {}
-    for name, array in left.items():
-        gap = np.abs(array.astype(np.float64) - right[name].astype(np.float64))
-        found[name] = float(gap[np.isfinite(gap)].max(initial=0.0))
-    return found
 
 
 def _deviation(array: np.ndarray) -> float:

@@ -30,9 +30,10 @@ from edgekit.golden import Golden, GoldenSize, golden_file
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
+from edgekit.parity.coverage import Range, covered, ranges
 from edgekit.parity.evaluate import OtherSize, Reference, with_labels
 from edgekit.parity.task import ACCURACY, Metric
-from edgekit.samples import Samples, save_arrays
+from edgekit.samples import Samples, golden_rows, save_arrays
 from edgekit.types import Blob, Signature
 from edgekit.workbench import SEED, Workbench
 
@@ -158,15 +159,16 @@ def reference_of(
         signature=source.signature,
         inputs=found.inputs,
         outputs={name: bench.executor.path(blob) for name, blob in found.outputs.items()},
-        noise_floor=found.noise_floor,
+        noise=found.noise,
         reacts=found.reacts,
         origin="generated" if samples is None else "real",
         sizes=tuple(
             OtherSize(
                 inputs=size.inputs,
                 outputs={name: bench.executor.path(blob) for name, blob in size.outputs.items()},
-                noise_floor=size.noise_floor,
+                noise=size.noise,
                 reacts=size.reacts,
+                edge=size.edge,
             )
             for size in found.sizes
         ),
@@ -209,11 +211,30 @@ def golden_of(reference: Reference, bench: Workbench) -> tuple[Golden, Path]:
         file=blob_of(path),
         inputs=reference.origin,
         samples=reference.samples,
-        noise_floor=dict(reference.noise_floor),
+        noise={name: dict(found) for name, found in reference.noise.items()},
         reacts=dict(reference.reacts),
-        sizes=tuple(GoldenSize(dict(size.noise_floor), dict(size.reacts)) for size in reference.sizes),
+        sizes=tuple(
+            GoldenSize({name: dict(found) for name, found in size.noise.items()}, dict(size.reacts), size.edge)
+            for size in reference.sizes
+        ),
+        ranges=dict(reference.known),
     )
     return golden, path
+
+
+def golden_part(reference: Reference, bench: Workbench) -> Reference:
+    """Some samples of a reference, as many as a kit keeps, without labels."""
+    inputs, outputs = _arrays(reference.inputs, bench), reference.arrays()
+    chosen, folder = golden_rows(inputs, SEED), bench.scratch("golden")
+    kept = {name: array[chosen] for name, array in inputs.items()}
+    part = replace(
+        reference,
+        inputs=bench.blobs(save_arrays(folder, "in", kept)),
+        outputs=save_arrays(folder, "out", {name: array[chosen] for name, array in outputs.items()}),
+        labels=None,
+        task=None,
+    )
+    return with_known(part, kept, reference.known)
 
 
 def _arrays(blobs: Mapping[str, Blob], bench: Workbench) -> dict[str, np.ndarray]:
@@ -230,27 +251,27 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
     (inputs, outputs), *others = kit.golden()
     assert golden is not None
     folder = bench.scratch("golden")
-    return Reference(
+    found = Reference(
         signature=kit.manifest.source.signature,
         inputs=bench.blobs(save_arrays(folder, "in", inputs)),
         outputs=save_arrays(folder, "out", outputs),
-        noise_floor=golden.noise_floor,
+        noise=golden.noise,
         reacts=golden.reacts,
         origin=golden.inputs,
         sizes=tuple(
             OtherSize(
                 inputs=bench.blobs(save_arrays(folder, f"in-{index}", arrays[0])),
                 outputs=save_arrays(folder, f"out-{index}", arrays[1]),
-                noise_floor=size.noise_floor,
+                noise=size.noise,
                 reacts=size.reacts,
+                edge=size.edge,
             )
             for index, (size, arrays) in enumerate(zip(golden.sizes, others, strict=True))
         ),
     )
+    return with_known(found, inputs, kit.ranges)
 
 
-def reference_for(kit: Kit, samples: Samples | None, bench: Workbench, metric: Metric = ACCURACY) -> Reference:
-    """What an artifact of a kit is compared with: its source on the samples given, else the golden samples."""
-    if samples is None:
-        return stored_reference(kit, bench)
-    return reference_of(bench, reload_source(kit, bench), samples, metric)
+def with_known(reference: Reference, inputs: Mapping[str, np.ndarray], known: Mapping[str, Range]) -> Reference:
+    """The reference with the ranges of all real samples that were met, and the share of them that its inputs span."""
+    return replace(reference, known=known, range_covered=covered(ranges(inputs), known))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.errors import UsageError
-from edgekit.figures import OutputParity, Parity
+from edgekit.figures import Derivation, OutputParity, Parity
 from edgekit.parity.accuracy import as_scores
 from edgekit.parity.intervals import share_interval
 from edgekit.parity.metrics import (
@@ -31,23 +31,21 @@ from edgekit.parity.metrics import (
     equal_samples,
     spread,
     top1_agreement,
+    top_overlap,
 )
+from edgekit.parity.tolerance import MULTIPLE, derive, origin
 from edgekit.results import unique
 from edgekit.types import Evidence, Verdict, worst
 
 Array = NDArray[Any]
 Finding = tuple[Verdict, str]
 
-#: A route may differ from its source by this many times what one ulp at the inputs does to the source itself:
-#: kernels that reorder sums move every layer by some roundings, where the floor moves only the input by one.
-FLOOR_MULTIPLE = 64
-
-#: Bounds of the fp32 tolerance as shares of the output's deviation. The upper is eight times the worst of all
-#: correct routes measured; the lower keeps the tolerance above rounding where the floor happens to vanish.
-TOLERANCE_LOW, TOLERANCE_HIGH = 1e-4, 1e-3
-
 #: Top-1 agreement: failed when the interval lies under the first, weak while it reaches under the second.
 AGREEMENT_GOAL, AGREEMENT_SHOWN = 0.99, 0.97
+
+#: Least share of an input's known range that the samples have to span: within a quarter, the two highest bits of a
+#: calibrated integer range are never used. The tails of a distribution alone leave up to a half open.
+LEAST_COVERED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +85,14 @@ class _Compared:
         faults: what no inputs excuse.
         shortfalls: figures that miss their criterion.
         judged: whether agreement could be judged.
+        variance: deviation over samples as a share of the output's scale.
     """
 
     figures: OutputParity
     faults: list[Finding]
     shortfalls: list[Finding]
     judged: bool
-
-
-def derived_tolerance(scale: float, noise_floor: float) -> float:
-    """The bound on ``max_abs`` of an fp32 artifact: ``clip(64 * floor, 1e-4 * scale, 1e-3 * scale)``.
-
-    Args:
-        scale: standard deviation of the source's output; its root mean square where all elements are equal.
-        noise_floor: largest change of the source's output when its inputs move by one ulp.
-
-    The floor shows how much this model amplifies rounding, so a well-behaved model is held to a tighter bound;
-    the clip keeps a floor that was measured as zero from failing correct routes, and a large one from excusing
-    wrong routes.
-    """
-    return float(np.clip(FLOOR_MULTIPLE * noise_floor, TOLERANCE_LOW * scale, TOLERANCE_HIGH * scale))
+    variance: float
 
 
 def judge(
@@ -114,9 +100,8 @@ def judge(
     got: Mapping[str, Array],
     *,
     precision: str,
-    noise_floor: Mapping[str, float],
+    noise: Mapping[str, Mapping[str, float]],
     evidence: Evidence,
-    reacts: Mapping[str, bool],
     tolerance: float | None = None,
     task: str | None = None,
     values: str | None = None,
@@ -128,9 +113,8 @@ def judge(
         reference: the source's outputs by name, ``(samples, ...)``.
         got: the artifact's.
         precision: what the artifact claims, a key of `POLICIES`.
-        noise_floor: by output, see `derived_tolerance`; 0 where it is not given.
+        noise: by output and method, see `derive`.
         evidence: what was run.
-        reacts: by input, whether the source's outputs change with it.
         tolerance: bound on ``max_abs`` that the user gives. For fp32 it takes the place of the derived bound and
             of the SQNR gate; for other precisions it is one more criterion.
         task: the output that the user's labels are about, which therefore holds classes; None without labels.
@@ -150,7 +134,7 @@ def judge(
     policy = POLICIES[precision]
     if measured and policy.metric_decides:
         policy = replace(policy, agreement=False)
-    findings = list(_findings_about_evidence(reference, got, precision, evidence, reacts))
+    findings = list(_findings_about_evidence(reference, got, precision, evidence))
     compared = []
     holds = {task: True, values: False}
     for name in reference:
@@ -160,8 +144,8 @@ def judge(
         if mismatch:
             findings.append(("failed", mismatch))
             continue
-        floor = noise_floor.get(name, 0.0)
-        one = _compare(name, reference[name], got[name], policy, floor, tolerance, holds=holds.get(name))
+        measured_by = noise.get(name, {})
+        one = _compare(name, reference[name], got[name], policy, measured_by, tolerance, holds=holds.get(name))
         compared.append(one)
         findings.extend(one.faults)
         doubtful = _cannot_prove(precision, evidence) and not _lost(one.figures)
@@ -169,7 +153,8 @@ def judge(
     if policy.agreement and not measured and compared and not any(one.judged for one in compared):
         findings.append(("weak", _no_task_metric(precision)))
     verdict = worst(["verified", *(found for found, _ in findings)])
-    return Parity(verdict, unique(reason for _, reason in findings), tuple(one.figures for one in compared), evidence)
+    found = replace(evidence, variance={one.figures.name: one.variance for one in compared})
+    return Parity(verdict, unique(reason for _, reason in findings), tuple(one.figures for one in compared), found)
 
 
 def _findings_about_evidence(
@@ -177,7 +162,6 @@ def _findings_about_evidence(
     got: Mapping[str, Array],
     precision: str,
     evidence: Evidence,
-    reacts: Mapping[str, bool],
 ) -> Iterator[Finding]:
     if not set(reference) & set(got):
         names = f"source: {_listed(reference)}; artifact: {_listed(got)}"
@@ -190,9 +174,12 @@ def _findings_about_evidence(
             yield "weak", f"the artifact's output {_listed(extra)} has no reference to compare with."
     if evidence.samples == 0:
         yield "failed", "nothing was compared: there is no sample."
-    still = [name for name, moves in reacts.items() if not moves]
+    still = [name for name, moves in evidence.reacts.items() if not moves]
     if still:
         yield "weak", f"no output reacts to input {_listed(still)}, so a fault behind it cannot show."
+    if evidence.range_covered is not None and evidence.range_covered < LEAST_COVERED:
+        share = f"{100 * evidence.range_covered:.0f} % of the known range of an input"
+        yield "weak", f"the samples span only {share}, so faults in the rest cannot show."
     if _cannot_prove(precision, evidence):
         yield "weak", f"generated inputs cannot prove the accuracy of {precision}; give real samples with --data."
 
@@ -229,20 +216,26 @@ def _no_task_metric(precision: str) -> str:
 
 
 def _compare(
-    name: str, want: Array, have: Array, policy: Policy, floor: float, tolerance: float | None, *, holds: bool | None
+    name: str,
+    want: Array,
+    have: Array,
+    policy: Policy,
+    noise: Mapping[str, float],
+    tolerance: float | None,
+    *,
+    holds: bool | None,
 ) -> _Compared:
     size, got_size = spread(want), spread(have)
     diff = difference(want, have, size.deviation)
     whole = not np.issubdtype(want.dtype, np.floating)
-    bound = None if whole else tolerance
-    if policy.bounded and bound is None and not whole:
-        bound = derived_tolerance(size.scale, floor)
+    bounded = not whole and (policy.bounded or tolerance is not None)
+    bound = derive(size.scale, noise, tolerance) if bounded else None
     agreement, certain = _agreement(want, have, holds=holds)
     faults = list(_findings_about_variation(name, size, got_size, diff))
     if whole and policy.bounded:
         shortfalls = list(_findings_about_integers(name, equal_samples(want, have), len(want)))
     else:
-        own = max(floor, 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
+        own = max(noise.get("one-ulp", 0.0), 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
         shortfalls = [] if whole else list(_findings_about_size(name, diff, policy, bound, own, tolerance is None))
         if agreement is not None and (whole or policy.agreement):
             what = f"output {name}: {_agreeing(want)}"
@@ -257,10 +250,13 @@ def _compare(
         cosine=diff.cosine if known else None,
         top1_agreement=None if agreement is None else agreement.share,
         top1_ci95=None if agreement is None else share_interval(agreement.hits, agreement.samples),
-        tolerance=bound,
-        noise_floor=floor,
+        tolerance=None if bound is None else bound.tolerance,
+        noise_floor=max(noise.values(), default=None),
+        derivation=bound,
+        top5_overlap=None if agreement is None else top_overlap(want, have),
     )
-    return _Compared(figures, faults, shortfalls, agreement is not None and agreement.varies)
+    judged = agreement is not None and agreement.varies
+    return _Compared(figures, faults, shortfalls, judged, diff.moving / size.scale if size.scale else 0.0)
 
 
 def _agreement(want: Array, have: Array, *, holds: bool | None) -> tuple[Agreement | None, bool]:
@@ -298,18 +294,19 @@ def _findings_about_variation(name: str, size: Spread, got: Spread, diff: Differ
 
 
 def _findings_about_size(
-    name: str, diff: Difference, policy: Policy, bound: float | None, own: float, derived: bool
+    name: str, diff: Difference, policy: Policy, bound: Derivation | None, own: float, derived: bool
 ) -> Iterator[Finding]:
     """SQNR and the largest difference.
 
     ``own`` is what the source cannot be held under: its noise floor, or one rounding of numbers of its size. A source
     that one such step moves past the bound can only be held to the same multiple of it.
     """
-    near = policy.bounded and derived and diff.max_abs <= FLOOR_MULTIPLE * own
+    near = policy.bounded and derived and diff.max_abs <= MULTIPLE * own
     why = f", but one rounding moves the source itself by {own:.3g}"
-    if bound is not None and diff.max_abs > bound:
-        text = f"output {name}: the largest difference {diff.max_abs:.3g} is over {bound:.3g}"
-        excused = near and bound < own
+    if bound is not None and diff.max_abs > bound.tolerance:
+        limit = f"{bound.tolerance:.3g} ({origin(bound)})"
+        text = f"output {name}: the largest difference {diff.max_abs:.3g} is over {limit}"
+        excused = near and bound.tolerance < own
         yield ("weak", f"{text}{why}.") if excused else ("failed", f"{text}.")
     gate = policy.decibel if derived or not policy.bounded else None
     if gate is not None and diff.sqnr_db is not None and diff.sqnr_db < gate:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from edgekit.figures import Parity
+from edgekit.figures import DefaultRun, Parity
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.parity.accuracy import AccuracyJudgement, task_outputs
+from edgekit.parity.coverage import Range
 from edgekit.parity.criteria import judge
+from edgekit.parity.default_run import default_run
+from edgekit.parity.edges import AT_EDGES, judge_edges, runs_at_edges
+from edgekit.parity.signatures import not_kept, signature_faults
 from edgekit.parity.task import ACCURACY, Metric, Task
 from edgekit.progress import Update
 from edgekit.results import unique
 from edgekit.runtimes import OpenOptions, runtime_for
 from edgekit.runtimes.jobs import RunJob, RunResult
-from edgekit.runtimes.widths import NARROWED, widened
-from edgekit.types import VERDICTS, Blob, Effective, Evidence, Origin, Signature, TensorSpec, worst
+from edgekit.runtimes.widths import widened
+from edgekit.types import VERDICTS, Blob, Effective, Evidence, Origin, Signature, worst
 
 #: How the reason of a run at other lengths begins.
 ELSEWHERE = "at another size: "
@@ -30,13 +34,15 @@ class OtherSize:
     """A few samples with other lengths of the free dimensions, and the source's outputs.
 
     Attributes:
-        inputs, outputs, noise_floor, reacts: as in `Reference`.
+        inputs, outputs, noise, reacts: as in `Reference`.
+        edge: whether these are inputs at the edges of what the model may meet instead, of the usual lengths.
     """
 
     inputs: Mapping[str, Blob]
     outputs: Mapping[str, Path]
-    noise_floor: Mapping[str, float]
+    noise: Mapping[str, Mapping[str, float]]
     reacts: Mapping[str, bool]
+    edge: bool = False
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Memory-mapped outputs of the source."""
@@ -51,23 +57,27 @@ class Reference:
         signature: of the source, with sizes pinned.
         inputs: one ``.npy`` per input name, samples first, as blobs of the executor.
         outputs: one ``.npy`` per output name, on this machine.
-        noise_floor: per output, the source's own change when its inputs move by one ulp.
+        noise: per output and method, how far the source moves when nothing but rounding changes.
         reacts: per input, whether any output depends on it.
         origin: whose inputs these are.
         labels: samples first, or None.
         sizes: what a free dimension besides the batch is proven with.
         task: what the labels are for; accuracy where there are labels and this is None. See `with_labels`.
+        known: least and largest number of each input over all real samples that were met.
+        range_covered: see `Evidence`.
     """
 
     signature: Signature
     inputs: Mapping[str, Blob]
     outputs: Mapping[str, Path]
-    noise_floor: Mapping[str, float]
+    noise: Mapping[str, Mapping[str, float]]
     reacts: Mapping[str, bool]
     origin: Origin
     labels: np.ndarray | None = None
     sizes: tuple[OtherSize, ...] = ()
     task: Task | None = None
+    known: Mapping[str, Range] = field(default_factory=dict)
+    range_covered: float | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Memory-mapped outputs of the source."""
@@ -76,6 +86,10 @@ class Reference:
     @property
     def samples(self) -> int:
         return min((len(array) for array in self.arrays().values()), default=0)
+
+    def evidence(self, shapes: tuple[str, ...]) -> Evidence:
+        """What a comparison with these samples rests on, run in these shapes."""
+        return Evidence(self.origin, self.samples, shapes, self.range_covered, reacts=dict(self.reacts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,7 @@ class Evaluation:
         fixed: what the artifact cannot keep of the source's signature: a free batch, the width of integers.
         effective: what really ran.
         runtime: name and version of the engine.
+        by_default: the same where the engine chooses the precision; None where it was not asked for, or is the same.
     """
 
     signature: Signature
@@ -97,6 +112,7 @@ class Evaluation:
     fixed: tuple[str, ...]
     effective: Effective
     runtime: str
+    by_default: DefaultRun | None = None
 
 
 def evaluate(
@@ -111,6 +127,7 @@ def evaluate(
     options: OpenOptions | None = None,
     tolerance: float | None = None,
     measured: bool = False,
+    by_default: bool = False,
     update: Update = lambda progress: None,
 ) -> Evaluation:
     """Run every reference sample through an artifact, in a process of its own, once per batch size and length.
@@ -126,26 +143,38 @@ def evaluate(
         options: threads, precision and accelerator; f32 on the CPU when None.
         tolerance: replaces the derived bound.
         measured: whether the task metric of the reference is judged beside this, with a limit.
+        by_default: run an fp32 artifact once more in the precision of the engine's own choice, where that is another.
         update: receives progress.
 
     Raises:
         EdgekitError: the runtime refused the file, crashed or ran past a limit.
     """
     row = runtime_for(target)
-    sizes = tuple(dict(size.inputs) for size in reference.sizes)
-    job = RunJob(row.name, files, dict(reference.inputs), batches, options or OpenOptions(), sizes)
-    ran = executor.run_fresh(job, context, update)
-    outputs = [{name: executor.path(blob) for name, blob in blobs.items()} for blobs in ran.outputs]
-    shapes = _shapes(reference, ran, executor)
-    evidence = Evidence(
-        reference.origin, reference.samples, unique(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes)
+    others = [size for size in reference.sizes if not size.edge]
+    edge = next((size for size in reference.sizes if size.edge and runs_at_edges(precision, tolerance)), None)
+    job = RunJob(
+        row.name,
+        files,
+        dict(reference.inputs),
+        batches,
+        options or OpenOptions(),
+        tuple(dict(size.inputs) for size in others),
+        {} if edge is None else dict(edge.inputs),
+        by_default and precision == "fp32",
     )
+    ran = executor.run_fresh(job, context, update)
+    outputs = [_paths(blobs, executor) for blobs in ran.outputs]
+    shapes = _shapes(reference, others, ran, executor)
+    evidence = reference.evidence(unique(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes))
     faults = signature_faults(reference.signature, ran.signature)
     parities = [_judge(reference, paths, precision, evidence, tolerance, measured) for paths in outputs]
-    for size, blobs in zip(reference.sizes, ran.sizes, strict=True):
+    for size, blobs in zip(others, ran.sizes, strict=True):
         if blobs:
-            paths = {name: executor.path(blob) for name, blob in blobs.items()}
-            parities.extend(_judge_size(size, paths, precision, evidence, tolerance))
+            parities.extend(_judge_size(size, _paths(blobs, executor), precision, evidence, tolerance))
+    if edge is not None and ran.edges:
+        wanted = edge.arrays()
+        got = _as_source(wanted, _paths(ran.edges, executor))
+        parities.extend(filter(None, [judge_edges(wanted, got, precision, edge.noise, evidence)]))
     doubts = () if faults else _sizes_not_run(ran.signature, shapes)
     return Evaluation(
         signature=ran.signature,
@@ -154,58 +183,26 @@ def evaluate(
         fixed=() if faults else not_kept(reference.signature, ran.signature),
         effective=ran.effective,
         runtime=f"{row.name} {ran.version}",
+        by_default=_by_default(reference, ran, executor),
     )
 
 
-def signature_faults(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """Names, order, ranks, dtypes or free sizes that an artifact changed; what may change is in `not_kept`."""
-    faults = []
-    for noun, want, have in (("inputs", source.inputs, artifact.inputs), ("outputs", source.outputs, artifact.outputs)):
-        same = len(want) == len(have) and all(map(_same_form, want, have))
-        if not same:
-            faults.append(f"the {noun} should be {', '.join(map(str, want))}, but are {', '.join(map(str, have))}.")
-    return tuple(faults) or _fixed_sizes(source, artifact)
+def _by_default(reference: Reference, ran: RunResult, executor: Executor) -> DefaultRun | None:
+    if ran.chosen is None:
+        return None
+    wanted = reference.arrays()
+    return default_run(wanted, _as_source(wanted, _paths(ran.unpinned, executor)), ran.chosen, reference.evidence(()))
 
 
-def _same_form(want: TensorSpec, have: TensorSpec) -> bool:
-    same = want.name == have.name and len(want.shape) == len(have.shape)
-    return same and have.dtype in (want.dtype, NARROWED.get(want.dtype))
+def compare(reference: Reference, outputs: Mapping[str, Path], precision: str) -> Parity:
+    """Judge outputs that an artifact has given already; nothing runs.
 
-
-def _fixed_sizes(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """An application that may choose a height, width or number of steps in the source could not in the artifact.
-
-    A batch that is fixed to 1 is only reported: one sample at a time is what devices do. Another number is of no use.
+    Args:
+        reference: what they are held against.
+        outputs: one ``.npy`` per output name.
+        precision: decides the criteria.
     """
-    if source.batch is None and artifact.batch not in (None, 1):
-        return (f"the batch is free in the source, but fixed to {artifact.batch} in the artifact.",)
-    return tuple(
-        f"input {want.name}: dimension {axis} is free in the source, but fixed to {length} in the artifact; "
-        "to accept that, fix it with --input."
-        for want, have in zip(source.inputs, artifact.inputs, strict=True)
-        for axis, (free, length) in enumerate(zip(want.shape, have.shape, strict=True))
-        if axis > 0 and free is None and length is not None
-    )
-
-
-def not_kept(source: Signature, artifact: Signature) -> tuple[str, ...]:
-    """What an artifact cannot keep of its source's signature without being wrong.
-
-    Returns:
-        Such as ``batch fixed to 1`` and ``input ids: int64 became int32``.
-    """
-    found = []
-    for want, have in zip(source.inputs, artifact.inputs, strict=True):
-        if want.shape and want.shape[0] is None and have.shape[0] is not None:
-            found.append(f"batch fixed to {have.shape[0]}")
-    for noun, wanted, declared in (
-        ("input", source.inputs, artifact.inputs),
-        ("output", source.outputs, artifact.outputs),
-    ):
-        for want, have in zip(wanted, declared, strict=True):
-            if want.dtype != have.dtype:
-                found.append(f"{noun} {want.name}: {want.dtype} became {have.dtype}")
-    return unique(found)
+    return _judge(reference, outputs, precision, reference.evidence(()), None, False)
 
 
 def _judge(
@@ -221,10 +218,9 @@ def _judge(
         wanted,
         _as_source(wanted, paths),
         precision=precision,
-        noise_floor=dict(reference.noise_floor),
+        noise=reference.noise,
         evidence=evidence,
         tolerance=tolerance,
-        reacts=dict(reference.reacts),
         task=_class_output(reference, wanted),
         values=reference.task.value_output if reference.task is not None else None,
         measured=measured and reference.labels is not None,
@@ -244,21 +240,24 @@ def _judge_size(
         wanted,
         _as_source(wanted, paths),
         precision="fp32" if precision == "fp32" else "int8-weights",
-        noise_floor=dict(size.noise_floor),
-        evidence=replace(evidence, inputs="generated"),
+        noise=size.noise,
+        evidence=replace(evidence, inputs="generated", range_covered=None, reacts=dict(size.reacts)),
         tolerance=tolerance,
-        reacts=dict(size.reacts),
     )
     if precision != "fp32" and judged.verdict != "failed":
         return ()
     reasons = tuple(f"{ELSEWHERE}{reason}" for reason in judged.reasons)
-    return (replace(judged, reasons=reasons, evidence=evidence),)
+    return (replace(judged, reasons=reasons),)
 
 
 def _as_source(wanted: Mapping[str, np.ndarray], paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """Outputs of an artifact in the source's dtypes, where only the width of integers differs."""
     found = _mapped(paths)
     return {name: widened(array, str(wanted[name].dtype)) if name in wanted else array for name, array in found.items()}
+
+
+def _paths(blobs: Mapping[str, Blob], executor: Executor) -> dict[str, Path]:
+    return {name: executor.path(blob) for name, blob in blobs.items()}
 
 
 def _mapped(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
@@ -275,11 +274,11 @@ def _merge(parities: list[Parity], faults: tuple[str, ...], doubts: tuple[str, .
         verdicts.append("weak")
     found = unique([*faults, *(reason for parity in parities for reason in parity.reasons), *doubts])
     reasons = tuple(reason for reason in found if _plain(reason) == reason or _plain(reason) not in found)
-    return replace(chosen, verdict=worst(verdicts), reasons=reasons)
+    return replace(chosen, verdict=worst(verdicts), reasons=reasons, evidence=parities[0].evidence)
 
 
 def _plain(reason: str) -> str:
-    return reason.removeprefix(ELSEWHERE)
+    return reason.removeprefix(ELSEWHERE).removeprefix(AT_EDGES)
 
 
 def _sizes_not_run(signature: Signature, ran: Iterable[tuple[str, tuple[int, ...]]]) -> tuple[str, ...]:
@@ -301,10 +300,12 @@ def _not_pinned(precision: str, options: OpenOptions, effective: Effective) -> t
     return (f"asked for f32, the engine computed in {ran.value}.",)
 
 
-def _shapes(reference: Reference, ran: RunResult, executor: Executor) -> list[tuple[str, tuple[int, ...]]]:
+def _shapes(
+    reference: Reference, sizes: Sequence[OtherSize], ran: RunResult, executor: Executor
+) -> list[tuple[str, tuple[int, ...]]]:
     """Name and shape of every input of every run."""
     runs = [(batch, reference.inputs) for batch in ran.batches]
-    runs += [(ran.batches[-1], size.inputs) for size, done in zip(reference.sizes, ran.sizes, strict=True) if done]
+    runs += [(ran.batches[-1], size.inputs) for size, done in zip(sizes, ran.sizes, strict=True) if done]
     found = []
     for batch, inputs in runs:
         for name, blob in inputs.items():

@@ -28,6 +28,9 @@ RELATIVE_FLOOR = 1e-3
 #: some eight float32 roundings, which batching alone can cause.
 CONSTANT_SHARE = 1e-6
 
+#: Classes that are best, as in the top-5 error of ImageNet.
+BEST = 5
+
 #: Rows are probabilities when none is negative and each sums to 1 within this: what fp16 rounding leaves of a softmax.
 SUM_SLACK = 1e-3
 
@@ -71,6 +74,7 @@ class Difference:
         cosine: cosine similarity over all elements; None where either is all zeros.
         spoiled: elements that are NaN or infinite in one and not the same in the other.
         compared: elements that are finite in both.
+        moving: root mean square of the reference about its mean over samples, in the array's unit.
     """
 
     max_abs: float
@@ -80,6 +84,7 @@ class Difference:
     cosine: float | None
     spoiled: int
     compared: int
+    moving: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +151,13 @@ def difference(reference: Array, got: Array, deviation: float) -> Difference:
         noise, noisiest = noise + float(sample_noise.sum()), max(noisiest, float(sample_noise.max()))
         signal, plain = signal + float(np.vdot(moves, moves)), plain + float(np.vdot(want, want))
         cross, energy = cross + float(np.vdot(want, have)), energy + float(np.vdot(have, have))
+    moving = (signal / max(compared, 1)) ** 0.5
     if signal <= CONSTANT_SHARE**2 * plain:
         signal = plain
     cosine = cross / (plain * energy) ** 0.5 if plain > 0 and energy > 0 else None
     sqnr = _decibel(signal, noise) if noise > 0 else None
     worst = _decibel(signal / len(reference), noisiest) if noisiest > 0 else None
-    return Difference(max_abs, max_rel, sqnr, worst, cosine, spoiled, compared)
+    return Difference(max_abs, max_rel, sqnr, worst, cosine, spoiled, compared, moving)
 
 
 def are_probabilities(array: Array) -> bool:
@@ -183,6 +189,27 @@ def top1_agreement(reference: Array, got: Array) -> Agreement:
         first = best[:1] if first is None else first
         varies = varies or bool((best != first).any())
     return Agreement(hits, len(reference), varies)
+
+
+def top_overlap(reference: Array, got: Array) -> float | None:
+    """Share of the reference's best classes that are among the other's as many best, the mean over samples.
+
+    Five are the best, or one less than all; the first of equals counts.
+
+    Args:
+        reference, got: scores ``(samples, classes)``.
+
+    Returns:
+        None for arrays of another rank, a single class, no sample, or integers, which are classes themselves.
+    """
+    if reference.ndim != 2 or reference.shape[1] < 2 or not reference.size or reference.dtype.kind != "f":
+        return None
+    best = min(BEST, reference.shape[1] - 1)
+    shared = 0
+    for want, have in _blocks(reference, got):
+        wanted, found = (np.argsort(-scores, axis=1, kind="stable")[:, :best] for scores in (want, have))
+        shared += int((wanted[:, :, None] == found[:, None, :]).sum())
+    return float(shared / (len(reference) * best))
 
 
 def equal_samples(reference: Array, got: Array) -> int:

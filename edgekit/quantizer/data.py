@@ -7,9 +7,19 @@ from pathlib import Path
 
 from edgekit.data.read import read_samples
 from edgekit.errors import DataError, UsageError
-from edgekit.exporter.reference import LoadedSource, reference_of, reload_source, stored_reference
+from edgekit.exporter.reference import (
+    LoadedSource,
+    golden_of,
+    golden_part,
+    reference_of,
+    reload_source,
+    stored_reference,
+    with_known,
+)
 from edgekit.exporter.scale import Scale, ScaleJob
+from edgekit.golden import Golden
 from edgekit.kit import Kit
+from edgekit.parity.coverage import ranges
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.task import ACCURACY, Metric
 from edgekit.quantizer.ranges import calibration_warnings, known_inputs, refuse_chance, scale_warnings
@@ -151,6 +161,17 @@ def references(kit: Kit, shares: Shares, bench: Workbench, metric: Metric) -> Da
     return found
 
 
+def real_golden(kit: Kit, evaluation: Reference, bench: Workbench) -> tuple[Golden, Path] | None:
+    """Real golden samples for a kit that was exported without data; None where it has such, or there are none.
+
+    Generated ones lie outside the ranges that an artifact is calibrated for: a check on them would blame a good one.
+    """
+    kept = kit.manifest.golden
+    if evaluation.origin != "real" or kept is None or kept.inputs == "real":
+        return None
+    return golden_of(golden_part(evaluation, bench), bench)
+
+
 def observed(source: LoadedSource, shares: Shares, bench: Workbench, metric: Metric = ACCURACY) -> Data:
     """Run a loaded source on the samples, or on generated ones where there are none.
 
@@ -158,6 +179,8 @@ def observed(source: LoadedSource, shares: Shares, bench: Workbench, metric: Met
         UsageError, DataError: labels that do not fit, see `reference_of`.
     """
     evaluation = reference_of(bench, source, shares.evaluation, metric)
+    if shares.calibration is not None and shares.evaluation is not None:
+        evaluation = with_known(evaluation, shares.evaluation.load(), ranges(shares.calibration.load()))
     selection = None
     if shares.selection is not None:  # other sizes are proven once, at the end
         selection = replace(reference_of(bench, source, shares.selection, metric), sizes=())

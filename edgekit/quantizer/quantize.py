@@ -12,11 +12,12 @@ from edgekit.errors import UsageError
 from edgekit.figures import ArtifactResult
 from edgekit.kit import Kit
 from edgekit.latency.bench import pays_in_kit
+from edgekit.parity.coverage import ranges
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
 from edgekit.progress import SILENT, Reporter
 from edgekit.quantizer.budget import Budget
-from edgekit.quantizer.data import Data, doubts, read_data, references
+from edgekit.quantizer.data import Data, doubts, read_data, real_golden, references
 from edgekit.quantizer.journal import Journal
 from edgekit.quantizer.make import Made, make
 from edgekit.quantizer.options import (
@@ -202,7 +203,11 @@ def quantize_into(
     made = tuple(bench.side_by_side(one, range(len(subjects))))
     kept = [(one.artifact, one.files) for one in made if one.artifact is not None]
     if kept:
-        kit.commit(artifacts=kept)
+        kit.commit(
+            golden=real_golden(kit, data.evaluation, bench),
+            artifacts=kept,
+            ranges=None if data.calibration is None else ranges(data.calibration.load()),
+        )
     for journal in journals:
         if journal is not None:
             journal.sweep()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edgekit.figures import (
     Accuracy,
@@ -18,6 +18,7 @@ from edgekit.figures import (
     Recommendation,
     SourceSummary,
 )
+from edgekit.report.history import Trend
 from edgekit.report.text import MEANING
 from edgekit.results import (
     BenchResult,
@@ -141,6 +142,7 @@ class Summary:
         measured_at: of the newest run or timing, UTC.
         lines: one per artifact, in the order in which they were made.
         sensitivity: the operators of each fp32 artifact that was ranked.
+        history: earlier checks of the same artifacts.
         notes: warnings of the commands and what this report leaves out.
     """
 
@@ -156,6 +158,7 @@ class Summary:
     measured_at: str | None
     notes: tuple[str, ...]
     sensitivity: tuple[SensitivityRow, ...] = ()
+    history: tuple[Trend, ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -181,23 +184,27 @@ class Summary:
         return tuple(row for line in self.lines for row in line.timings)
 
 
-def summarise(documents: Sequence[Document]) -> tuple[Summary, ...]:
+def summarise(
+    documents: Sequence[Document], histories: Mapping[str, tuple[Trend, ...]] | None = None
+) -> tuple[Summary, ...]:
     """One summary per kit, in the order of appearance.
 
     Args:
         documents: oldest first: what a later one says about an artifact replaces what an earlier one said.
+        histories: earlier checks, by the folder of the kit.
     """
+    known = histories or {}
     kits: dict[str | None, list[Document]] = {}
     for document in documents:
         kits.setdefault(document.kit, []).append(document)
-    return tuple(_summary(kit, found) for kit, found in kits.items())
+    return tuple(replace(_summary(kit, found), history=known.get(kit or "", ())) for kit, found in kits.items())
 
 
 def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
     sources = [document.source for document in documents if isinstance(document, ExportResult | RunResult)]
     source = sources[-1] if sources else None
     made = {(row.target, row.precision): row for document in documents for row in _artifacts(document)}
-    checks = {(row.artifact, row.runtime, row.device): row for document in documents for row in _checks(document)}
+    checks = _newest(row for document in documents for row in _checks(document))
     timings = {_setting(row): row for document in documents for row in _timings(document)}
     rows: list[CheckRow | BenchRow] = [*checks.values(), *timings.values()]
     stale = [row for row in rows if not _current(row, made.get((row.target, row.precision)))]
@@ -233,6 +240,18 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
         notes=unique(notes),
         sensitivity=tuple(ranked.values()),
     )
+
+
+def _newest(rows: Iterable[CheckRow]) -> dict[tuple[str, ...], CheckRow]:
+    """The last check of each artifact on each runtime and device, with the last accuracy that is known of it."""
+    found: dict[tuple[str, ...], CheckRow] = {}
+    for row in rows:
+        key = row.sha256 or row.artifact, row.precision, row.runtime, row.device  # a path has several spellings
+        known = found.get(key)
+        found[key] = row
+        if known is not None and row.sha256 is not None and row.accuracy is None:
+            found[key] = replace(row, accuracy=known.accuracy)
+    return found
 
 
 def _verdicts(lines: Iterable[Line]) -> Iterator[Verdict]:
@@ -279,6 +298,16 @@ def _timings(document: Document) -> tuple[BenchRow, ...]:
     if isinstance(document, RunResult):
         return document.latency
     return document.results if isinstance(document, BenchResult) else ()
+
+
+def defaults(summary: Summary) -> tuple[str, ...]:
+    """What engines would make of artifacts unless they were pinned, a sentence each."""
+    checks = [check for line in summary.lines for check in line.checks]
+    return unique(
+        f"{check.target} {check.precision} {check.by_default.summary}"
+        for check in checks
+        if check.by_default is not None
+    )
 
 
 def reasons_by_text(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Everything as rows, for data frames.
 
-One per timing, check-only and made-only artifacts included, one per ranked operator, and one per compared layer.
+One per timing, check-only and made-only artifacts included, one per ranked operator, and one per compared stage and
+layer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 from edgekit.figures import BenchRow, CheckRow, Pays
-from edgekit.report import layers, text
+from edgekit.report import layers, stages, text
 from edgekit.report.collect import Line, Summary, noise_shares
 from edgekit.results import SensitivityRow
 
@@ -27,6 +28,7 @@ COLUMNS = (
     "culprit", "reproduce",
     "layer_number", "layer_operator", "layer_tensor",
     "layer_max_abs", "layer_tolerance", "layer_added_db", "layer_holds",
+    "stage", "stage_sqnr_db", "stage_max_abs", "stage_source_sqnr_db", "stage_source_max_abs", "stage_breaks_first",
 )  # fmt: skip
 
 
@@ -40,6 +42,8 @@ def to_csv(summaries: Sequence[Summary]) -> str:
             writer.writerows(_rows(summary, line))
         for row in summary.sensitivity:
             writer.writerows(_layers(summary, row))
+        for check in stages.compared(summary):
+            writer.writerows(_stages(summary, check))
         for check in layers.looked_at(summary):
             writer.writerows(_compared(summary, check))
     return stream.getvalue()
@@ -110,6 +114,26 @@ def _layers(summary: Summary, row: SensitivityRow) -> Iterator[dict[str, object]
             "layer_macs": layer.low_bit_macs,
             "layer_drop": layer.metric_drop,
         }
+
+
+def _stages(summary: Summary, check: CheckRow) -> Iterator[dict[str, object]]:
+    for place, stage in enumerate(check.stages):
+        about: dict[str, object] = {
+            "kit": summary.kit,
+            "target": check.target,
+            "precision": check.precision,
+            "verdict": stage.verdict,
+            "path": stage.artifact,
+            "runtime": check.runtime,
+            "device": check.device,
+            "stage": stage.stage,
+            "stage_breaks_first": place == stages.first_broken(check),
+            "reasons": " ".join(stage.reasons),
+        }
+        for head, found in (("stage", stage.against_parent), ("stage_source", stage.against_source)):
+            if found is not None:
+                about |= {f"{head}_sqnr_db": found.sqnr_db, f"{head}_max_abs": found.max_abs}
+        yield about
 
 
 def _compared(summary: Summary, check: CheckRow) -> Iterator[dict[str, object]]:

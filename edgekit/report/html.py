@@ -8,8 +8,8 @@ from importlib import resources
 
 import edgekit
 from edgekit.figures import BenchRow, CheckRow
-from edgekit.report import html_layers, layers, svg, tables, text
-from edgekit.report.collect import Summary, commands, noise_shares, reasons_by_text
+from edgekit.report import html_layers, html_stages, layers, stages, svg, tables, text
+from edgekit.report.collect import Summary, commands, defaults, noise_shares, reasons_by_text
 from edgekit.results import SensitivityRow
 from edgekit.types import Verdict
 
@@ -46,8 +46,10 @@ def _article(summary: Summary) -> str:
         _quantization(summary),
         *(_sensitivity(row) for row in summary.sensitivity),
         _reasons(summary),
-        _optional("Checks", tables.checks(summary)),
+        _checks(summary),
+        _stages(summary),
         *(_layers(check) for check in layers.looked_at(summary)),
+        _history(summary),
         _optional("Against the baseline", tables.comparisons(summary)),
         _optional("Routes that were tried", tables.attempts(summary)),
         _environment(summary),
@@ -177,6 +179,21 @@ def _sensitivity(row: SensitivityRow) -> str:
     return _section(title, f"<p>{escape(text.sensitivity_sentence(row))}</p>{chart}{_table(tables.sensitivity(row))}")
 
 
+def _checks(summary: Summary) -> str:
+    table = tables.checks(summary)
+    said = "".join(f'<p class="common">{escape(sentence)}</p>' for sentence in defaults(summary))
+    return _section("Checks", f"{_table(table)}{said}") if table.rows else ""
+
+
+def _stages(summary: Summary) -> str:
+    checks = stages.compared(summary)
+    return _section("Stages", html_stages.boxes(checks)) if checks else ""
+
+
+def _history(summary: Summary) -> str:
+    return _section("History of checks", html_stages.curves(summary.history)) if summary.history else ""
+
+
 def _layers(check: CheckRow) -> str:
     """The culprit, the error of each layer as a chart, and all figures; a long table waits to be opened."""
     table = tables.layers(check)
@@ -186,7 +203,7 @@ def _layers(check: CheckRow) -> str:
         f'{_table(table)}<p class="common">{escape(" ".join((layers.ADDED, layers.unknown(check))))}</p></details>'
     )
     body = f"{html_layers.told(check)}{html_layers.chart(check)}{listed if table.rows else ''}"
-    return _section(f"Layers of {layers.name(check)}", body)
+    return _section(layers.title(check), body)
 
 
 def _reasons(summary: Summary) -> str:

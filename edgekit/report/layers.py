@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.figures import CheckRow, LayerParity
+from edgekit.figures import Blame, CheckRow, LayerParity
 from edgekit.report import text
 from edgekit.report.collect import Summary
 
@@ -22,9 +22,16 @@ _NAMED = 3
 
 
 def looked_at(summary: Summary) -> tuple[CheckRow, ...]:
-    """Checks that have something to say about layers, those with a culprit first."""
+    """Checks that have something to say about layers, those with a culprit first.
+
+    What was made from a faulty artifact shows the layers of that one: they stand once.
+    """
+    found: list[CheckRow] = []
     checks = [check for line in summary.lines for check in line.checks if check.layers or check.failing is not None]
-    return tuple(sorted(checks, key=lambda check: check.culprit is None))
+    for check in sorted(checks, key=lambda check: check.blame is None):
+        if not any((check.layers, check.failing) == (other.layers, other.failing) for other in found):
+            found.append(check)
+    return tuple(found)
 
 
 def name(row: CheckRow) -> str:
@@ -32,20 +39,23 @@ def name(row: CheckRow) -> str:
     return f"{row.target} {row.precision}" + ("" if row.device == "local" else f" on {row.device}")
 
 
+def title(row: CheckRow) -> str:
+    """Whose layers they are: those of the stage to blame, which may be that of another artifact."""
+    of_another = row.blame is not None and row.stages and row.blame.stage != row.stages[-1].stage
+    return f"Layers of {name(row)}" + (f", stage {row.blame.stage}" if of_another and row.blame is not None else "")
+
+
 def stage(row: CheckRow) -> str | None:
     """The stage of a culprit, without the layer."""
-    return None if row.culprit is None else row.culprit.partition(": ")[0]
+    return None if row.blame is None else row.blame.stage
 
 
 def culprit_index(row: CheckRow) -> int | None:
     """Place of the layer that is to blame; None where no single layer is."""
-    if row.culprit is None:
+    if row.blame is None:
         return None
-    where = row.culprit.partition(": ")[2]
-    for index, layer in enumerate(row.layers):
-        if where.startswith((f"layer {layer.layer} (", f"layer {layer.layer} with ")):
-            return index
-    return _first_bad(row, 0)
+    named = (index for index, layer in enumerate(row.layers) if layer.layer == row.blame.layer)
+    return next(named, None) if row.blame.layer is not None else _first_bad(row, 0)
 
 
 def first_shown_wrong(row: CheckRow) -> LayerParity | None:
@@ -82,8 +92,8 @@ def holds(row: CheckRow, index: int) -> str:
 
 def sentences(row: CheckRow) -> tuple[str, ...]:
     """Who is to blame and by how much; else which layers add the most noise."""
-    if row.culprit is not None:
-        return (_culprit_sentence(row),)
+    if row.blame is not None:
+        return (_culprit_sentence(row, row.blame),)
     return tuple(filter(None, (_held_sentence(row), _noise_sentence(row))))
 
 
@@ -93,9 +103,8 @@ def unknown(row: CheckRow) -> str:
     return "" if not without else f"{text.count(without, 'layer')} without figures: {_UNKNOWN}."
 
 
-def _culprit_sentence(row: CheckRow) -> str:
-    begins, _, where = str(row.culprit).partition(": ")
-    sentence = f"{name(row)}: the fault begins in stage {begins}, in {where or 'no single layer'}"
+def _culprit_sentence(row: CheckRow, blame: Blame) -> str:
+    sentence = f"{name(row)}: the fault begins in stage {blame.stage}, in {blame.where or 'no single layer'}"
     wrong = first_shown_wrong(row)
     if wrong is None:
         return f"{sentence}."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from edgekit.figures import CheckRow
 from edgekit.report import layers, tables, text
-from edgekit.report.collect import Summary, commands, reasons_by_text
+from edgekit.report.collect import Summary, commands, defaults, reasons_by_text
 
 
 def to_markdown(summaries: Sequence[Summary]) -> str:
@@ -37,8 +37,13 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield from _section("Latency", tables.timings(summary))
     yield from _section("Openings", tables.openings(summary))
     yield from _section("Checks", tables.checks(summary))
+    yield from (line for sentence in defaults(summary) for line in (_escape(sentence), ""))
+    yield from _section("Stages", tables.stages(summary))
     for check in layers.looked_at(summary):
         yield from _layers(check)
+    if summary.history:
+        lines = (f"- {_escape(f'{trend.name}: {trend.sentence}')}" for trend in summary.history)
+        yield from ("## History of checks", "", *lines, "")
     yield from _section("Against the baseline", tables.comparisons(summary))
     yield from _section("Routes that were tried", tables.attempts(summary))
     yield from _section("Environment", tables.Table(("Fact", "Value"), tuple(summary.environment.items()), 2))
@@ -72,7 +77,7 @@ def _quantization(summary: Summary) -> Iterator[str]:
 
 def _layers(check: CheckRow) -> Iterator[str]:
     """Who is to blame, the command that shows it, and every layer."""
-    yield from (f"## Layers of {layers.name(check)}", "")
+    yield from (f"## {layers.title(check)}", "")
     for sentence in layers.sentences(check):
         yield from (_escape(sentence), "")
     if check.failing is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from edgekit.kit import Kit
 from edgekit.recommendation import recommend
 from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
+from edgekit.report.history import history_of
 from edgekit.report.html import to_html
 from edgekit.report.markdown import to_markdown
 from edgekit.results import BenchResult, CheckResult, Result, RunResult, SensitivityResult, SensitivityRow
@@ -49,7 +51,8 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
     """Bring results together and write them down.
 
     Args:
-        inputs: kit folders (the newest result of each command is read) and result files, as ``--json`` prints.
+        inputs: kit folders (every check, and the newest result of each other command) and result files, as ``--json``
+            prints.
         output: ``.html``, ``.md`` or ``.csv`` file to write; None to only return the summaries.
 
     Returns:
@@ -63,7 +66,9 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
         raise UsageError("no-input", "there is nothing to report on.", hint="Give a kit folder or result files.")
     target = None if output is None else Path(output)
     writer = None if target is None else _writer(target)
-    summaries = summarise([document for path in paths for document in read(path)])
+    kits = [Kit.open(path) for path in paths if path.is_dir()]
+    histories = {str(kit.folder): history_of(kit) for kit in kits}
+    summaries = summarise([document for path in paths for document in read(path)], histories)
     if target is not None and writer is not None:
         with writing(target):
             write_text(target, writer(summaries))
@@ -77,7 +82,9 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
 
 
 def read(path: Path) -> tuple[Document, ...]:
-    """The results in a kit folder, the newest of each command, or in one file; oldest first.
+    """The results in a kit folder or in one file, oldest first.
+
+    Of a kit the newest result of each command, and every check: one of some artifacts says nothing of the others.
 
     Raises:
         UsageError: no such path, no results, or not a result of edgekit.
@@ -93,8 +100,14 @@ def read(path: Path) -> tuple[Document, ...]:
         raise UsageError(
             "no-results", "this kit holds no results.", received=str(path), hint=f"Make some: edgekit check {path}"
         )
-    chosen = [name for name in names if name in newest.values()]
-    return tuple(_of_kit(_decode(path / "results" / name), kit) for name in chosen)
+    found = []
+    for name in names:
+        if name in newest.values():
+            found.append(_of_kit(_decode(path / "results" / name), kit))
+        elif name.startswith("check-"):
+            with suppress(UsageError):  # of another version of edgekit, or edited by hand
+                found.append(_of_kit(_decode(path / "results" / name), kit))
+    return tuple(found)
 
 
 def _decode(path: Path) -> Document:

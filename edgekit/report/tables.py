@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgekit.exporter.reasons import split
 from edgekit.figures import ArtifactResult, BenchRow, CheckRow
 from edgekit.report import layers as layer_facts
+from edgekit.report import stages as stage_facts
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary, noise_shares
 from edgekit.results import SensitivityRow
@@ -240,6 +241,26 @@ def _check(check: CheckRow) -> list[tuple[str, ...]]:
         )
         for output in check.outputs
     ]
+
+
+def stages(summary: Summary) -> Table:
+    """One row per stage of each check: beside what it was given, and beside the source."""
+    header = ("Artifact", "Stage", "Verdict", "First to break", "SQNR", "Max abs", "From the source", "Max abs")
+    rows = [
+        (
+            layer_facts.name(check),
+            stage_facts.name(stage),
+            stage.verdict,
+            "yes" if place == stage_facts.first_broken(check) else text.NONE,
+            stage_facts.sqnr(stage),
+            text.number(stage.against_parent.max_abs if stage.against_parent is not None else None, 2),
+            text.sqnr(stage.against_source),
+            text.number(stage.against_source.max_abs if stage.against_source is not None else None, 2),
+        )
+        for check in stage_facts.compared(summary)
+        for place, stage in enumerate(check.stages)
+    ]
+    return _table(header, rows, 4)
 
 
 def layers(check: CheckRow, most: int | None = None) -> Table:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report import tables, text
-from edgekit.report.collect import Document, Summary, summarise
+from edgekit.report.collect import Document, Summary, defaults, summarise
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_layers import layers_view
-from edgekit.report.terminal_parts import grid, group, head, listed, notes, pays_list, plain, unmade
+from edgekit.report.terminal_parts import grid, group, head, listed, notes, pays_list, plain, stages_list, unmade
 from edgekit.report.terminal_quantize import quantize_view, ranking, recipes, sensitivity_view
 from edgekit.report.terminal_routes import routes_view
 from edgekit.results import BenchResult, CheckResult, QuantizeResult, Result, RunResult, Runs, SensitivityResult
@@ -30,11 +30,14 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
     yield head(summary)
     if summary.lines:
         yield grid(tables.artifacts(summary))
+    yield from stages_list(summary)
     yield from layers_view(summary)
     yield from pays_list(summary)
     yield from recipes(summary, tried=False)
     for row in summary.sensitivity:
         yield from ranking(row)
+    if summary.history:
+        yield listed("History of checks", [f"{trend.name}: {trend.sentence}" for trend in summary.history])
     yield from unmade(summary)
     yield from notes(summary)
     if summary.recommendation is not None:
@@ -107,7 +110,14 @@ def _sensitivity_view(result: SensitivityResult) -> RenderableType:
 
 def _check_view(result: CheckResult) -> RenderableType:
     summary = _one(result)
-    return group([head(summary), grid(tables.checks(summary)), *layers_view(summary), *notes(summary)])
+    parts = [
+        head(summary),
+        grid(tables.checks(summary)),
+        *([plain("\n".join(found), "dim")] if (found := defaults(summary)) else []),
+        *stages_list(summary),
+        *layers_view(summary),
+    ]
+    return group([*parts, *notes(summary)])
 
 
 def _bench_view(result: BenchResult) -> RenderableType:

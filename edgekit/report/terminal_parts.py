@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgekit.report import tables, text
+from edgekit.report import stages, tables, text
 from edgekit.report.collect import Summary, reasons_by_text
 from edgekit.types import Verdict
 
@@ -47,6 +47,13 @@ def pays_list(summary: Summary) -> Iterator[RenderableType]:
     sentences = [text.pays_sentence(line.name, pays) for line in summary.lines for pays in line.pays]
     if sentences:
         yield listed("Does quantization pay?", sentences)
+
+
+def stages_list(summary: Summary) -> Iterator[RenderableType]:
+    """One line per artifact that went through several stages, or failed."""
+    sentences = [stages.sentence(check) for check in stages.compared(summary)]
+    if sentences:
+        yield listed("Stages, each beside the one before it", sentences)
 
 
 def notes(summary: Summary) -> Iterator[RenderableType]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edgekit.figures import Accuracy, ArtifactResult, LayerParity, OutputParity, Pays, Quantization
+from edgekit.figures import Accuracy, ArtifactResult, Distance, LayerParity, OutputParity, Pays, Quantization
 from edgekit.results import SensitivityRow
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
@@ -85,7 +85,7 @@ def rate(per_second: float | None) -> str:
     return NONE if per_second is None else f"{per_second:,.0f}" if per_second >= 100 else number(per_second)
 
 
-def sqnr(output: OutputParity | LayerParity | None) -> str:
+def sqnr(output: OutputParity | LayerParity | Distance | None) -> str:
     """Decibels. No figure with a difference of zero means equal; no figure with another means unknown."""
     if output is None:
         return NONE

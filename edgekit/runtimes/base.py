@@ -120,6 +120,14 @@ class Runtime(ABC):
     def version(self) -> str:
         """Version of the engine."""
 
+    def default_precision(self, accelerator: str) -> Optional[str]:
+        """What the engine computes float32 models in unless ``OpenOptions.precision`` says otherwise.
+
+        Returns:
+            Such as ``bf16``; None for an engine that computes in what the file declares, whatever the options say.
+        """
+        return None
+
     @abstractmethod
     def open(self, path: Path, options: OpenOptions) -> Session:
         """Load an artifact.

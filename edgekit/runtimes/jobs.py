@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
 from edgekit.errors import ModelError
 from edgekit.jobs.protocol import Job, Progress, Workspace
+from edgekit.runtimes.array_file import ArrayFile
 from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session
 from edgekit.runtimes.registry import RUNTIMES
 from edgekit.runtimes.timing import Opening, TimingPlan, time_opening
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
+
+#: Batches of each further size that are run.
+REPEATED = 2
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,9 @@ class RunResult:
         effective: what really ran.
         version: of the engine.
         sizes: outputs for each further set of inputs; nothing for a set that the artifact's fixed sizes rule out.
+        edges: outputs for inputs at the edges; nothing where the engine refuses them.
+        unpinned: outputs where the engine chose the precision; nothing where it would choose the same.
+        chosen: what it then computed in.
     """
 
     signature: Signature
@@ -36,12 +44,17 @@ class RunResult:
     effective: Effective
     version: str
     sizes: tuple[dict[str, Blob], ...] = ()
+    edges: dict[str, Blob] = field(default_factory=dict)
+    unpinned: dict[str, Blob] = field(default_factory=dict)
+    chosen: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class RunJob(Job[RunResult]):
-    """Run an artifact on samples, once per batch size.
+    """Run an artifact on samples: on all of them in the first batch size, on the first few in every other.
 
+    What another batch changes shows in any batch of that size, where a sample that goes wrong may be one of many. So
+    the outputs of a further batch size are those of its own few samples, and of the first batch size for the others.
     A batch size that the artifact itself rules out is left out; the result says which were run.
 
     Attributes:
@@ -51,6 +64,8 @@ class RunJob(Job[RunResult]):
         batches: batch sizes to run the samples in; a rest smaller than a fixed batch is padded.
         options: how to open it.
         sizes: further sets of inputs with other lengths of free dimensions, run in the last batch size of all.
+        edges: inputs that an artifact may refuse, run in the same.
+        unpinned: run once more with the precision left to the engine, where it would choose another.
     """
 
     runtime: str
@@ -59,6 +74,8 @@ class RunJob(Job[RunResult]):
     batches: tuple[int, ...]
     options: OpenOptions
     sizes: tuple[dict[str, Blob], ...] = ()
+    edges: dict[str, Blob] = field(default_factory=dict)
+    unpinned: bool = False
 
     def run(self, work: Workspace) -> RunResult:
         runtime: Runtime = RUNTIMES[self.runtime].load()()
@@ -66,13 +83,43 @@ class RunJob(Job[RunResult]):
         with runtime.open(work.path(self.files[0]), self.options) as session:
             fixed = session.signature.batch
             batches = self.batches if fixed is None else (fixed,)
-            outputs = []
-            for batch in batches:
+            work.progress(Progress(f"run on {self.runtime} with batch {batches[0]}"))
+            first = run_samples(session, inputs, batches[0])
+            outputs = [save_arrays(work, f"out{batches[0]}", first)]
+            for batch in batches[1:]:
                 work.progress(Progress(f"run on {self.runtime} with batch {batch}"))
-                outputs.append(save_arrays(work, f"out{batch}", run_samples(session, inputs, batch)))
+                some = {name: array[: REPEATED * batch] for name, array in inputs.items()}
+                again = run_samples(session, some, batch)
+                outputs.append(save_arrays(work, f"out{batch}", _completed(again, first)))
             sizes = tuple(self._at_other_size(work, session, index, batches[-1]) for index in range(len(self.sizes)))
-            effective = session.effective()
-            return RunResult(session.signature, tuple(outputs), batches, effective, runtime.version(), sizes)
+            edges = self._at_edges(work, session, batches[-1])
+            signature, effective = session.signature, session.effective()
+        unpinned, chosen = self._unpinned(work, runtime, inputs, batches[-1], effective.precision.value)
+        return RunResult(
+            signature, tuple(outputs), batches, effective, runtime.version(), sizes, edges, unpinned, chosen
+        )
+
+    def _at_edges(self, work: Workspace, session: Session, batch: int) -> dict[str, Blob]:
+        if not self.edges:
+            return {}
+        try:
+            return save_arrays(work, "edge", run_samples(session, load_arrays(work, self.edges), batch))
+        except ModelError:  # such as an index beyond its table: no inputs that the model was made for
+            return {}
+
+    def _unpinned(
+        self, work: Workspace, runtime: Runtime, inputs: Arrays, batch: int, pinned: Optional[str]
+    ) -> tuple[dict[str, Blob], Optional[str]]:
+        """Outputs in the precision of the engine's own choice, and that precision, where it is another."""
+        default = runtime.default_precision(self.options.accelerator) if self.unpinned else None
+        if default is None or default == self.options.precision:
+            return {}, None
+        with runtime.open(work.path(self.files[0]), replace(self.options, precision=None)) as session:
+            chosen = session.effective().precision.value
+            if chosen is None or chosen == pinned:
+                return {}, None
+            work.progress(Progress(f"run on {self.runtime} in {chosen}"))
+            return save_arrays(work, "unpinned", run_samples(session, inputs, batch)), chosen
 
     def _at_other_size(self, work: Workspace, session: Session, index: int, batch: int) -> dict[str, Blob]:
         inputs = load_arrays(work, self.sizes[index])
@@ -116,26 +163,45 @@ class TensorsJob(Job[TensorsResult]):
         files: the artifact, the entry file first.
         inputs: one ``.npy`` per input name, samples first.
         options: how to open it.
+        whole: each entry of an input is what one inference takes, whatever its axes mean, as for a part of a model.
     """
 
     runtime: str
     files: tuple[Blob, ...]
     inputs: dict[str, Blob]
     options: OpenOptions
+    whole: bool = False
 
     def run(self, work: Workspace) -> TensorsResult:
         runtime: Runtime = RUNTIMES[self.runtime].load()()
         inputs = load_arrays(work, self.inputs)
         samples = min(len(array) for array in inputs.values())
-        kept: dict[str, list[np.ndarray]] = {}
+        kept: dict[str, Optional[ArrayFile]] = {}
         with runtime.open(work.path(self.files[0]), self.options) as session:
-            batch = session.signature.batch or 1
-            for start in range(0, samples - batch + 1, batch):
-                piece = {name: np.ascontiguousarray(array[start : start + batch]) for name, array in inputs.items()}
-                for name, array in session.run(narrowed(session.signature, piece)).items():
-                    kept.setdefault(name, []).append(array)
-        whole = {name: np.stack(each) for name, each in kept.items() if len({one.shape for one in each}) == 1}
-        return TensorsResult(save_arrays(work, "tensor", whole), batch)
+            batch = 1 if self.whole else session.signature.batch or 1
+            for place in range(samples // batch):
+                part = place if self.whole else slice(place * batch, place * batch + batch)
+                piece = {name: np.ascontiguousarray(array[part]) for name, array in inputs.items()}
+                made = session.run(narrowed(session.signature, piece))
+                while made:  # each is given back before the next is written
+                    name = next(iter(made))
+                    _keep(work, kept, name, place, samples // batch, made.pop(name))
+        files = {name: f"tensor-{index}.npy" for index, name in enumerate(kept)}
+        return TensorsResult({name: work.blob(file) for name, file in files.items() if kept[name] is not None}, batch)
+
+
+def _keep(
+    work: Workspace, kept: dict[str, Optional[ArrayFile]], name: str, place: int, count: int, array: np.ndarray
+) -> None:
+    """Write what one inference gave into the tensor's file, or give up a tensor whose shape changes."""
+    if name not in kept:
+        path = Path(work.folder) / f"tensor-{len(kept)}.npy"  # names of tensors are no safe file names
+        kept[name] = ArrayFile(path, array.dtype, (count, *array.shape))
+    file = kept[name]
+    if file is not None and file.shape[1:] == array.shape:
+        file.write(place, array[np.newaxis])
+    else:
+        kept[name] = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +253,14 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
             piece = {name: np.concatenate([a, np.repeat(a[-1:], batch - count, axis=0)]) for name, a in piece.items()}
         pieces.append({name: array[:count] for name, array in session.run(piece).items()})
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _completed(some: Arrays, first: Arrays) -> Arrays:
+    """Outputs of the first samples, with the others as they came out before; an odd shape stays alone and shows."""
+    return {
+        name: np.concatenate([array, first[name][len(array) :]]) if array.shape[1:] == first[name].shape[1:] else array
+        for name, array in some.items()
+    }
 
 
 def _has_room(signature: Signature, inputs: Mapping[str, np.ndarray]) -> bool:

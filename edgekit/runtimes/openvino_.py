@@ -66,6 +66,14 @@ class OpenVinoRuntime(Runtime):
 
         return str(openvino.__version__).split("-")[0]
 
+    def default_precision(self, accelerator: str) -> Optional[str]:
+        """As the plugin of the device reports it for this machine: ``bf16`` where the CPU has such instructions."""
+        import openvino
+
+        core = openvino.Core()
+        hint = core.get_property(_device(accelerator, core.available_devices), "INFERENCE_PRECISION_HINT")
+        return str(hint.get_type_name())
+
     def open(self, path: Path, options: OpenOptions) -> OpenVinoSession:
         """Load a ``.xml`` file; its ``.bin`` lies beside it."""
         import openvino

@@ -20,7 +20,8 @@ class OnnxSurgeon(Surgeon):
     """See `edgekit.surgery.base.Surgeon`."""
 
     def read(self, path: Path) -> Graph:
-        """See `Surgeon`; bodies of loops and branches are part of their operator."""
+        """See `Surgeon`; bodies of loops and branches are part of their operator, and what is computed from weights
+        alone counts as a weight."""
         model = _load(path)
         return _graph(model)
 
@@ -44,11 +45,14 @@ class OnnxSurgeon(Surgeon):
         model = _load(path)
         types = _types(model)
         keep = needed(_graph(model), tuple(inputs), tuple(outputs))
-        nodes = [node for node in model.graph.node if _is_constant(node) or not keep.isdisjoint(node.output)]
-        used = {name for node in nodes for name in _reads(node)} | set(outputs)
-        nodes = [node for node in nodes if not _is_constant(node) or not used.isdisjoint(node.output)]
+        stored = _stored(model)
+        used, nodes = set(outputs), []
+        for node in reversed(model.graph.node):
+            if not keep.isdisjoint(node.output) or (not stored.isdisjoint(node.output) and used & {*node.output}):
+                nodes.append(node)
+                used.update(_reads(node))
         graph = onnx.helper.make_graph(
-            nodes,
+            nodes[::-1],
             "cut",
             [_input(name, shape, types) for name, shape in inputs.items()],
             [types.get(name) or onnx.ValueInfoProto(name=name) for name in outputs],
@@ -73,8 +77,7 @@ def _write(model: onnx.ModelProto, source: Path, folder: Path) -> Path:
 
 
 def _graph(model: onnx.ModelProto) -> Graph:
-    stored = {weight.name for weight in model.graph.initializer}
-    stored |= {name for node in model.graph.node if _is_constant(node) for name in node.output}
+    stored = _stored(model)
     operators = tuple(
         Operator(
             name=_name(node),
@@ -83,7 +86,7 @@ def _graph(model: onnx.ModelProto) -> Graph:
             outputs=tuple(name for name in node.output if name),
         )
         for node in model.graph.node
-        if not _is_constant(node)
+        if stored.isdisjoint(node.output)
     )
     return Graph(
         operators=operators,
@@ -98,8 +101,15 @@ def _name(node: onnx.NodeProto) -> str:
     return name
 
 
-def _is_constant(node: onnx.NodeProto) -> bool:
-    return bool(node.op_type == "Constant")
+def _stored(model: onnx.ModelProto) -> set[str]:
+    """Weights, constants, and what is computed from nothing else, such as weights that are kept as integers."""
+    found = {weight.name for weight in model.graph.initializer}
+    ends = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        taken = set(_reads(node))
+        if (node.op_type == "Constant" or taken) and taken <= found and ends.isdisjoint(node.output):
+            found.update(node.output)
+    return found
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:

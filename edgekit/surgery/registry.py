@@ -23,5 +23,7 @@ def surgeon_for(target: str) -> Surgeon:
 
     Raises:
         UsageError: nothing can look into that format.
+        MissingError: the library that reads it is not installed.
     """
+    SURGEONS[target].require()
     return cast(Surgeon, SURGEONS[target].load()())

@@ -33,7 +33,7 @@ class TfliteSurgeon(Surgeon):
     """See `edgekit.surgery.base.Surgeon`."""
 
     def read(self, path: Path) -> Graph:
-        """See `Surgeon`."""
+        """See `Surgeon`; what is computed from weights alone counts as a weight."""
         return _Model(path).graph()
 
     def tap(self, path: Path, tensors: Sequence[str], folder: Path) -> Path:
@@ -50,7 +50,7 @@ class TfliteSurgeon(Surgeon):
         opened = _Model(path)
         main = opened.main
         keep = needed(opened.graph(), tuple(inputs), tuple(outputs))
-        main.operators = [one for one in main.operators if not keep.isdisjoint(opened.operator(one).outputs)]
+        main.operators = opened.used(keep)
         for name, shape in inputs.items():
             tensor = main.tensors[opened.index[name]]
             tensor.shape, tensor.shapeSignature = np.array(shape, np.int32), None
@@ -80,21 +80,19 @@ class _Model:
                 name += "'"
             self.names.append(name)
             self.index[name] = number
+        self._computed = {int(index) for one in self.main.operators for index in one.outputs}
+        self._computed |= {int(index) for index in self.main.inputs}
+        self._computed -= self._from_weights()
 
     def graph(self) -> Graph:
-        used = {int(index) for one in self.main.operators for index in one.outputs}
-        used |= {int(index) for index in self.main.inputs}
-        specs = {self.names[index]: self._spec(index) for index in used if index >= 0}
+        used = [index for index in self._computed if index >= 0]
+        specs = {self.names[index]: self._spec(index) for index in used}
         return Graph(
-            operators=tuple(self.operator(one) for one in self.main.operators),
+            operators=tuple(self.operator(one) for one in self.main.operators if self._is_operator(one)),
             inputs=tuple(self.names[index] for index in self.main.inputs),
             outputs=tuple(self.names[index] for index in self.main.outputs),
             tensors={name: spec for name, spec in specs.items() if spec is not None},
-            quantized={
-                self.names[index]: scales
-                for index in used
-                if index >= 0 and (scales := _scales(self.main.tensors[index]))
-            },
+            quantized={self.names[index]: scales for index in used if (scales := _scales(self.main.tensors[index]))},
         )
 
     def operator(self, one: Any) -> Operator:
@@ -106,6 +104,19 @@ class _Model:
             inputs=tuple(dict.fromkeys(self.names[index] for index in inputs if not self._is_stored(index))),
             outputs=outputs,
         )
+
+    def used(self, tensors: set[str]) -> list[Any]:
+        """The operators that compute some tensors, and those that make weights for them."""
+        found: list[Any] = []
+        taken: set[int] = set()
+        for one in reversed(self.main.operators):
+            own = {int(index) for index in one.outputs}
+            if not tensors.isdisjoint(self.names[index] for index in own) or (
+                own & taken and not self._is_operator(one)
+            ):
+                found.append(one)
+                taken |= {int(index) for index in one.inputs}
+        return found[::-1]
 
     def set_ends(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """Inputs and outputs of the graph, and one signature that names them."""
@@ -141,8 +152,26 @@ class _Model:
             return {}
         return {int(one.tensorIndex): one.name.decode() for one in (*chosen.inputs, *chosen.outputs)}
 
+    def _is_operator(self, one: Any) -> bool:
+        return not one.outputs.size or not self._computed.isdisjoint(int(index) for index in one.outputs)
+
     def _is_stored(self, index: int) -> bool:
-        return self.model.buffers[self.main.tensors[index].buffer].data is not None
+        return index not in self._computed
+
+    def _from_weights(self) -> set[int]:
+        """What is computed from nothing but weights, such as those that are kept in fewer bits."""
+        ends = {int(index) for index in self.main.outputs}
+        found = {
+            index
+            for index, tensor in enumerate(self.main.tensors)
+            if self.model.buffers[tensor.buffer].data is not None
+        }
+        for one in self.main.operators:
+            taken = {int(index) for index in one.inputs if index >= 0}
+            own = {int(index) for index in one.outputs}
+            if taken and taken <= found and ends.isdisjoint(own):
+                found |= own
+        return found
 
     def _spec(self, index: int) -> TensorSpec | None:
         from ai_edge_litert.schema_py_generated import TensorType

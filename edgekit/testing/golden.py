@@ -41,7 +41,7 @@ class Golden:
 
     Attributes:
         inputs, outputs: by name, samples first.
-        noise_floor: per output, how far the model moved when its inputs moved by one ulp.
+        noise: per output, how far the model moved when nothing but rounding changed, by method.
         reacts: per input, whether any output depended on it.
         origin: of the inputs.
         made_by: framework that computed the outputs, such as ``keras 3.15.1``.
@@ -49,7 +49,7 @@ class Golden:
 
     inputs: Arrays
     outputs: Arrays
-    noise_floor: Mapping[str, float]
+    noise: Mapping[str, Mapping[str, float]]
     reacts: Mapping[str, bool]
     origin: Origin
     made_by: str
@@ -90,7 +90,7 @@ def run_model(model: str | Path, data: str | Path | None, backend: str, folder: 
         return Golden(
             inputs={name: np.load(bench.executor.path(blob)) for name, blob in found.inputs.items()},
             outputs={name: np.array(array) for name, array in found.arrays().items()},
-            noise_floor=dict(found.noise_floor),
+            noise=found.noise,
             reacts=dict(found.reacts),
             origin=known.origin if stored and known is not None else found.origin,
             made_by=source.description.framework,
@@ -101,7 +101,7 @@ def compare(known: Golden, now: Golden, tolerance: float | None) -> Parity:
     """Hold outputs against the golden ones, by the criteria of fp32: the same model gives the same numbers.
 
     Args:
-        known: the golden result; its noise floor gives the bound.
+        known: the golden result; its noise gives the bound.
         now: what the model gives now.
         tolerance: bound on the absolute difference, in place of the derived one.
 
@@ -123,9 +123,8 @@ def compare(known: Golden, now: Golden, tolerance: float | None) -> Parity:
         known.outputs,
         now.outputs,
         precision="fp32",
-        noise_floor=known.noise_floor,
-        evidence=Evidence(known.origin, samples, shapes),
-        reacts=known.reacts,
+        noise=known.noise,
+        evidence=Evidence(known.origin, samples, shapes, reacts=dict(known.reacts)),
         tolerance=tolerance,
     )
 
@@ -170,7 +169,7 @@ def write_golden(path: Path, golden: Golden) -> None:
         )
     about = {
         "schema": SCHEMA,
-        "noise_floor": dict(golden.noise_floor),
+        "noise": {name: dict(found) for name, found in golden.noise.items()},
         "reacts": dict(golden.reacts),
         "origin": golden.origin,
         "made_by": golden.made_by,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import edgekit
-from edgekit.jobs.protocol import blob_of
-from edgekit.kit import Kit, digest_of
+from edgekit.kit import Kit
+from tests.attribution.kits import put
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +28,7 @@ def planted(digits_kit: Path, target: str, folder: Path) -> Path:
     paths = [Path(shutil.copy(path, folder)) for path in opened.files(artifact)]
     command = [sys.executable, "-m", "tests.attribution.plant", target, str(paths[0])]
     subprocess.run(command, cwd=ROOT, check=True, timeout=120)
-    files = tuple(blob_of(path) for path in paths)
-    opened.commit(artifacts=[(replace(artifact, files=files, sha256=digest_of(files)), tuple(paths))])
+    put(kit, target, "fp32", paths)
     return kit
 
 

@@ -53,11 +53,11 @@ class Bench:
                 signature=signature,
                 inputs=found.inputs,
                 outputs=self._paths(found.outputs),
-                noise_floor=found.noise_floor,
+                noise=found.noise,
                 reacts=found.reacts,
                 origin="real" if inputs else "generated",
                 sizes=tuple(
-                    OtherSize(size.inputs, self._paths(size.outputs), size.noise_floor, size.reacts)
+                    OtherSize(size.inputs, self._paths(size.outputs), size.noise, size.reacts, size.edge)
                     for size in found.sizes
                 ),
             )

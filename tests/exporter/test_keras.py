@@ -299,7 +299,8 @@ def test_generated_inputs_make_outputs_vary_and_show_noise(executor: Executor, f
     assert {name: array.shape for name, array in inputs.items()} == {"extra": (16, 5), "image": (16, 8, 8, 1)}
     assert found.reacts == {"extra": True, "image": True}
     for name, array in outputs.items():
-        assert 0 < found.noise_floor[name] < 1e-4 * array.std(axis=0).mean()
+        assert all(0 < size < 1e-4 * array.std(axis=0).mean() for size in found.noise[name].values())
+        assert set(found.noise[name]) == {"one-ulp", "float64"}
 
 
 def test_token_ids_stay_within_the_embedding(executor: Executor, folder: Path) -> None:
@@ -319,6 +320,10 @@ def test_an_output_that_ignores_its_input_is_noticed(executor: Executor, folder:
     assert list(found.reacts.values()) == [False]
 
 
+#: How each backend lets its noise be measured.
+MEASURED = {"torch": {"one-ulp", "float64", "threads"}, "openvino": {"one-ulp"}}
+
+
 @pytest.mark.slow
 def test_backends_agree_on_the_reference(executor: Executor, folder: Path) -> None:
     """The same file gives the same numbers wherever it is loaded, though weights start at zero while loading."""
@@ -328,5 +333,6 @@ def test_backends_agree_on_the_reference(executor: Executor, folder: Path) -> No
         for backend in ("torch", "openvino"):
             other = executor.run(ObserveJob(named(blob), first.inputs), conversion_context(backend))
             for name, expected in first.outputs.items():
+                assert set(other.noise[name]) == MEASURED[backend]
                 left, right = (np.load(executor.path(blob)) for blob in (expected, other.outputs[name]))
                 np.testing.assert_allclose(left, right, atol=1e-3 * left.std(axis=0).mean(), rtol=0)

@@ -98,6 +98,32 @@ def test_primitives_of_a_jax_function(name: str) -> None:
     assert {"conv_general_dilated", "dot_general"} & {one.kind for one, _ in layers.values()}
 
 
+@pytest.mark.parametrize("name", ["onnx", "openvino", "tflite"])
+def test_operators_of_a_deployable_file(name: str, request: pytest.FixtureRequest) -> None:
+    """Operators that compute numbers are recorded, those on integers are not."""
+    layers, outputs = layers_of(request.getfixturevalue(f"twin_{name}"))
+    check(layers, outputs)
+    assert set(outputs) == {"score", "embed"}
+    kinds = {one.kind.lower() for one, _ in layers.values()}
+    assert "tanh" in kinds
+    assert kinds & {"matmul", "gemm", "fully_connected", "batch_matmul"}
+
+
+def test_operators_of_a_file_whose_batch_is_fixed(twin_onnx_fixed: Path) -> None:
+    """Three samples make one batch of two; the third belongs to none."""
+    layers, outputs = layers_of(twin_onnx_fixed)
+    for name, wanted in outputs.items():
+        assert any(
+            array.shape == wanted.shape and np.allclose(array[:2], wanted[:2]) for _, array in layers.values()
+        ), name
+
+
+def test_operators_of_a_quantized_file_stand_for_real_numbers(dense_tflite: Path) -> None:
+    layers, _ = layers_of(dense_tflite)
+    assert all(array.dtype == np.float32 for _, array in layers.values())
+    assert any(array.std(axis=0).max() > 1e-3 for _, array in layers.values())
+
+
 def test_a_source_that_is_one_opaque_call_says_so(tmp_path: Path) -> None:
     build_jax(tmp_path, "mlp")
     with pytest.raises(UsageError, match="does not show what its layers compute"):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edgekit.errors import UsageError
 from edgekit.figures import Parity
 from edgekit.jobs.codec import to_json
-from edgekit.parity.criteria import derived_tolerance, judge
+from edgekit.parity.criteria import judge
+from edgekit.results import holds
 from edgekit.types import Evidence
 
 Array = NDArray[Any]
@@ -52,10 +53,9 @@ def check(
         want,
         have,
         precision=precision,
-        noise_floor=dict.fromkeys(want, floor),
-        evidence=evidence,
+        noise={name: {"one-ulp": floor} for name in want},
+        evidence=replace(evidence, reacts=dict(reacts or {"x": True})),
         tolerance=tolerance,
-        reacts=reacts or {"x": True},
         task=task,
     )
 
@@ -89,15 +89,7 @@ def test_one_element_beyond_the_tolerance_fails_although_sqnr_is_fine() -> None:
     assert parity.verdict == "failed"
     assert parity.outputs[0].sqnr_db is not None
     assert parity.outputs[0].sqnr_db > 80
-    assert parity.reasons == ("output probs: the largest difference 0.005 is over 9.98e-05.",)
-
-
-@given(scale=st.floats(1e-6, 1e6), floor=st.floats(0, 1e6))
-def test_the_tolerance_stays_between_its_bounds_and_follows_the_floor(scale: float, floor: float) -> None:
-    bound = derived_tolerance(scale, floor)
-    assert 1e-4 * scale <= bound <= 1e-3 * scale
-    assert bound == pytest.approx(np.clip(64 * floor, 1e-4 * scale, 1e-3 * scale))
-    assert derived_tolerance(scale, 2 * floor) >= bound
+    assert parity.reasons == ("output probs: the largest difference 0.005 is over 9.98e-05 (0.0001 of its deviation).",)
 
 
 @given(scale=st.floats(1e-4, 1e4), noise=st.sampled_from([1e-5, 1e-1]))
@@ -360,6 +352,54 @@ def test_inputs_that_nothing_reacts_to_make_it_weak() -> None:
     parity = check(scores(), scores(), reacts={"x": True, "mask": False})
     assert parity.verdict == "weak"
     assert parity.reasons == ("no output reacts to input mask, so a fault behind it cannot show.",)
+
+
+def test_samples_within_a_corner_of_what_is_known_make_it_weak() -> None:
+    narrow = check(scores(), scores(), evidence=replace(REAL, range_covered=0.2))
+    assert narrow.verdict == "weak"
+    assert narrow.reasons == (
+        "the samples span only 20 % of the known range of an input, so faults in the rest cannot show.",
+    )
+    assert not holds(narrow.verdict, strict=True)
+    for share in (None, 0.25, 1.0):
+        assert check(scores(), scores(), evidence=replace(REAL, range_covered=share)).verdict == "verified"
+
+
+def test_the_evidence_tells_how_much_each_output_moves() -> None:
+    offset = 100 * np.arange(10, dtype=np.float32) + scores()
+    constant = np.ones((400, 3), np.float32)
+    found = check(
+        {"logits": scores(), "offset": offset, "flat": constant},
+        {"logits": scores(), "offset": offset, "flat": constant},
+    )
+    assert found.evidence.variance["logits"] == pytest.approx(1.0, abs=0.01)
+    assert found.evidence.variance["offset"] == pytest.approx(1 / offset.std(), rel=0.05)
+    assert found.evidence.variance["flat"] == 0.0
+
+
+def test_the_derivation_of_the_bound_is_in_the_figures() -> None:
+    parity = judge({"y": scores()}, {"y": scores()}, precision="fp32", evidence=REAL,
+                   noise={"y": {"one-ulp": 1e-6, "float64": 1e-5}})  # fmt: skip
+    (figures,) = parity.outputs
+    assert figures.derivation is not None
+    assert (figures.derivation.method, figures.noise_floor) == ("float64", 1e-5)
+    assert figures.tolerance == figures.derivation.bound == pytest.approx(64 * 1e-5)
+    half = check(scores(), scores(), "fp16").outputs[0]
+    assert (half.derivation, half.tolerance) == (None, None)
+    given = check(scores(), scores(), "fp16", tolerance=0.25).outputs[0]
+    assert given.derivation is not None
+    assert (given.derivation.given, given.tolerance) == (0.25, 0.25)
+
+
+def test_a_classifier_that_mixes_up_its_lower_ranks_shows_in_the_five_best() -> None:
+    reference = np.sort(np.abs(scores()), axis=1)[:, ::-1].copy()  # the classes in order, the first is the best
+    got = reference.copy()
+    got[:, 3:] = reference[:, :2:-1]  # the lower seven reversed
+    figures = check(reference, got, "int8-weights").outputs[0]
+    assert figures.top1_agreement == 1.0
+    assert figures.top5_overlap == pytest.approx(3 / 5)
+    assert check(reference, reference).outputs[0].top5_overlap == 1.0
+    assert check(scores().reshape(400, 5, 2), scores().reshape(400, 5, 2)).outputs[0].top5_overlap is None
 
 
 def test_the_worst_output_decides_and_each_is_named() -> None:

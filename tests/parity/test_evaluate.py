@@ -21,12 +21,12 @@ from edgekit.parity.evaluate import (
     _not_pinned,
     check_labels,
     evaluate,
-    not_kept,
-    signature_faults,
     task_accuracy,
 )
+from edgekit.parity.signatures import not_kept, signature_faults
 from edgekit.runtimes import OpenOptions
 from edgekit.types import Effective, Reading, Signature, TensorSpec
+from tests import models
 
 Array = NDArray[Any]
 CLASSES = np.arange(200) % 4
@@ -43,7 +43,7 @@ def stored(folder: Path, outputs: Mapping[str, Array]) -> dict[str, Path]:
 def reference(folder: Path, outputs: Mapping[str, Array], labels: Array | None) -> Reference:
     specs = tuple(TensorSpec(name, (None, *array.shape[1:]), str(array.dtype)) for name, array in outputs.items())
     files = stored(folder / "source", outputs)
-    return Reference(Signature((), specs), {}, files, dict.fromkeys(outputs, 0.0), {}, "real", labels)
+    return Reference(Signature((), specs), {}, files, {}, {}, "real", labels)
 
 
 def test_labels_are_checked_with_the_source_alone(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def judged(folder: Path, artifact: Path, *lengths: int, dtype: str = "float32", 
             files = stored(folder / str(length), {"x": x, "y": x.astype(np.float32).mean(axis=1)})
             sets.append(({"x": executor.add(files["x"], f"x{length}.npy")}, {"y": files["y"]}))
         (inputs, outputs), *others = sets
-        sizes = tuple(OtherSize(given, wanted, {"y": 1e-6}, {"x": True}) for given, wanted in others)
-        known = Reference(signature, inputs, outputs, {"y": 1e-6}, {"x": True}, "generated", sizes=sizes)
+        sizes = tuple(OtherSize(given, wanted, {"y": {"one-ulp": 1e-6}}, {"x": True}) for given, wanted in others)
+        known = Reference(signature, inputs, outputs, {"y": {"one-ulp": 1e-6}}, {"x": True}, "generated", sizes=sizes)
         options: dict[str, Any] = {"executor": executor, "context": conversion_context(None), "batches": (1, 3)}
         return evaluate("onnx", precision, (executor.add(artifact),), known, **options)
 
@@ -239,3 +239,134 @@ def test_integers_are_fed_in_the_width_that_the_artifact_takes(tmp_path: Path) -
     found = judged(tmp_path, mean_onnx(tmp_path / "mean.onnx", None, 6), 6, 9, dtype="int64")
     assert found.signature.inputs[0].dtype == "int32"
     assert (found.parity.verdict, found.fixed) == ("verified", ("input x: int64 became int32",))
+
+
+def clip_onnx(path: Path, limit: float | None, table: int | None = None) -> Path:
+    """``x`` between two limits, or as it is; or a table that it indexes, of which large numbers have no row."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    constants = [
+        numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in (("low", -(limit or 0)), ("high", limit or 0))
+    ]
+    nodes = [
+        helper.make_node("Clip", ["x", "low", "high"], ["y"]) if limit else helper.make_node("Identity", ["x"], ["y"])
+    ]
+    if table is not None:
+        constants = [numpy_helper.from_array(np.arange(table, dtype=np.float32), "table")]
+        nodes = [
+            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "i"], ["y"]),
+        ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
+    graph = helper.make_graph(nodes, "clip", value[:1], value[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    checker.check_model(model)
+    save(model, path)
+    return path
+
+
+def judged_at_edges(
+    folder: Path, artifact: Path, precision: str = "fp32", *, whole: bool = False, tolerance: float | None = None
+) -> Evaluation:
+    """An artifact against ``clip(x, -6, 6)``, on usual samples within these limits and on some beyond."""
+    rng = np.random.default_rng(0)
+    signature = Signature(specs("x=?x3:float32"), specs("y=?x3:float32"))
+    with Executor() as executor:
+        sets = []
+        for name, scale in (("usual", 1.0), ("edge", 8.0)):
+            x = (rng.integers(0, 5, (40, 3)) if whole else np.clip(rng.normal(size=(40, 3)), -5, 5)) * scale
+            x = x.astype(np.float32)
+            files = stored(folder / name, {"x": x, "y": x if whole else np.clip(x, -6, 6)})
+            sets.append(({"x": executor.add(files["x"], f"{name}.npy")}, {"y": files["y"]}))
+        noise = {"y": {"one-ulp": 1e-7}}
+        edge = OtherSize(*sets[1], noise, {}, edge=True)
+        known = Reference(signature, *sets[0], noise, {"x": True}, "generated", sizes=(edge,))
+        options: dict[str, Any] = {"executor": executor, "context": conversion_context(None), "batches": (1, 3)}
+        return evaluate("onnx", precision, (executor.add(artifact),), known, tolerance=tolerance, **options)
+
+
+def test_a_lost_clip_shows_at_the_edges_only(tmp_path: Path) -> None:
+    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None))
+    assert found.parity.verdict == "failed"
+    assert all(reason.startswith("on zeros, large or negative inputs: ") for reason in found.parity.reasons)
+    kept = judged_at_edges(tmp_path, clip_onnx(tmp_path / "kept.onnx", 6.0))
+    assert (kept.parity.verdict, kept.parity.reasons) == ("verified", ())
+    assert kept.parity.evidence.shapes == ("x=1x3", "x=3x3")
+    assert kept.parity.evidence.variance["y"] == pytest.approx(1.0, abs=0.05)
+    given = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None), tolerance=1e-3)
+    assert given.parity.verdict == "verified"
+
+
+def broken_onnx(path: Path) -> Path:
+    """``x`` below 20, NaN from there on."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in LIMITS.items()]
+    nodes = [
+        helper.make_node("Less", ["x", "limit"], ["usual"]),
+        helper.make_node("Where", ["usual", "x", "nan"], ["y"]),
+    ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
+    graph = helper.make_graph(nodes, "broken", value[:1], value[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    checker.check_model(model)
+    save(model, path)
+    return path
+
+
+LIMITS = {"limit": 20.0, "nan": np.nan}
+
+
+@pytest.mark.parametrize(
+    ("precision", "verdict"), [("fp32", "failed"), ("int8-weights", "failed"), ("fp16", "verified")]
+)
+def test_numbers_that_are_lost_beyond_usual_inputs_fail_all_but_narrow_floats(
+    tmp_path: Path, precision: str, verdict: str
+) -> None:
+    found = judged_at_edges(tmp_path, broken_onnx(tmp_path / "broken.onnx"), precision)
+    assert found.parity.verdict == verdict
+    assert any("NaN or infinite" in reason for reason in found.parity.reasons) == (verdict == "failed")
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
+def test_an_artifact_of_fewer_bits_may_saturate_at_the_edges(tmp_path: Path, precision: str) -> None:
+    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None), precision)
+    assert found.parity.verdict != "failed"
+
+
+def test_an_engine_may_refuse_what_lies_at_the_edges(tmp_path: Path) -> None:
+    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "table.onnx", None, table=5), whole=True)
+    assert (found.parity.verdict, found.parity.reasons) == ("verified", ())
+
+
+def test_what_the_engine_chooses_itself_is_a_second_line(tmp_path: Path, twin_openvino: Path) -> None:
+    """bfloat16 where the CPU has it; the verdict is that of the pinned precision."""
+    inputs = models.twin_inputs(64)
+    outputs = {name: array.astype(np.float32) for name, array in models.twin_outputs(inputs).items()}
+    given = stored(tmp_path / "in", inputs)
+    signature = Signature(specs("wide=?x4:float32", "token=?x2:int32"), specs("score=?x2:float32", "embed=?x5:float32"))
+    with Executor() as executor:
+        blobs = {name: executor.add(path, f"{name}.npy") for name, path in given.items()}
+        known = Reference(signature, blobs, stored(tmp_path / "out", outputs), {}, {}, "generated")
+        files = tuple(executor.add(path) for path in (twin_openvino, twin_openvino.with_suffix(".bin")))
+        options: dict[str, Any] = {"executor": executor, "context": conversion_context(None), "batches": (3,)}
+        found = evaluate("openvino", "fp32", files, known, by_default=True, **options)
+        pinned = evaluate("openvino", "fp32", files, known, **options)
+        claimed = evaluate("openvino", "bf16", files, known, by_default=True, **options)
+    assert found.parity == pinned.parity
+    assert found.parity.verdict == "verified"
+    assert pinned.by_default is claimed.by_default is None
+    if not has_bf16():
+        assert found.by_default is None
+        return
+    assert found.by_default is not None
+    assert "bf16" in found.by_default.precision
+    assert found.by_default.sqnr_db is not None
+    assert 20 < found.by_default.sqnr_db < 70
+    assert found.by_default.top1_agreement is not None
+    assert f"({found.by_default.precision}): {found.by_default.sqnr_db:.1f} dB" in found.by_default.summary
+
+
+def has_bf16() -> bool:
+    return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))

@@ -144,3 +144,54 @@ def test_without_names_the_first_layer_without_a_right_tensor_is_to_blame() -> N
     culprit = blame(nameless, match(layers, tensors))
     assert culprit is not None
     assert (culprit.layer, culprit.operator.name) == ("b", "op2")
+
+
+def test_a_far_off_tensor_of_an_operator_of_the_same_name_is_the_layers_own() -> None:
+    """A quantizer keeps the names of what it was given."""
+    wanted = values(9)
+    tensors = {"noise": values(9), "own": -wanted}
+    assert match([layer("a/Conv", wanted)], tensors, "int8")[0].tensor is None
+    (found,) = match([layer("a/Conv", wanted)], tensors, "int8", {"noise": "b/Conv", "own": "a/Conv"})
+    assert (found.tensor, found.good) == ("own", False)
+    assert found.sqnr_db == pytest.approx(-6.0, abs=0.5)
+
+
+def test_values_that_were_quantized_and_back_are_right_too() -> None:
+    """The quantizer before a wrong operator is not to blame."""
+    before, after = values(6), values(6)
+    pair = graph(("a/Relu", "x", "t1"), ("a/Relu/quantized", "t1", "t2"), ("b/Conv", "t2", "y"))
+    tensors = {"t1": before, "t2": before + np.float32(0.01) * values(6), "y": after * np.float32(1.5)}
+    matches = match([layer("a", before), layer("b", after)], tensors, "int8", {"y": "b"})
+    assert matches[0].also == ("t2",)
+    culprit = blame(pair, matches)
+    assert culprit is not None
+    assert culprit.operator.name == "b/Conv"
+
+
+def test_a_layer_whose_loop_was_unrolled_is_found_step_by_step() -> None:
+    """All steps of the first are right, so that the second is to blame; no tensor holds the first as a whole."""
+    first, second = values(3, 6), values(5)
+    unrolled = graph(
+        *((f"first/step{index}", "x" if index == 0 else f"s{index - 1}", f"s{index}") for index in range(3)),
+        ("second/MatMul", "s0 s1 s2", "y"),
+    )
+    steps = {f"s{index}": first[:, index].copy() for index in range(3)}
+    matches = match([layer("first", first), layer("second", second)], {**steps, "y": second * np.float32(1.1)})
+    assert matches[0].tensor is None
+    assert matches[0].also == ("s0", "s1", "s2")
+    culprit = blame(unrolled, matches)
+    assert culprit is not None
+    assert (culprit.layer, culprit.operator.name, culprit.fused) == ("second", "second/MatMul", ())
+
+
+def test_a_layer_of_which_one_step_is_wrong_is_not_excused_by_the_others() -> None:
+    first = values(3, 6)
+    unrolled = graph(
+        *((f"first/step{index}", "x" if index == 0 else f"s{index - 1}", f"s{index}") for index in range(3)),
+        ("second/MatMul", "s0 s1 s2", "y"),
+    )
+    steps = {f"s{index}": first[:, index] * np.float32(1.2 if index == 2 else 1.0) for index in range(3)}
+    layers = [layer("first", first), layer("second", values(5))]
+    culprit = blame(unrolled, match(layers, {**steps, "y": layers[1].values * np.float32(1.1)}))
+    assert culprit is not None
+    assert culprit.layer == "first"

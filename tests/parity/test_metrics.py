@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgekit.parity import metrics
-from edgekit.parity.metrics import are_probabilities, difference, equal_samples, spread, top1_agreement
+from edgekit.parity.metrics import are_probabilities, difference, equal_samples, spread, top1_agreement, top_overlap
 
 Array = NDArray[Any]
 
@@ -209,3 +209,25 @@ def with_nan(array: Array) -> Array:
 )
 def test_which_outputs_are_probabilities(array: Array, expected: bool) -> None:
     assert are_probabilities(array) is expected
+
+
+@given(samples=st.integers(1, 12), classes=st.integers(2, 9), seed=st.integers(0, 99), block=st.integers(1, 40))
+def test_the_overlap_of_the_best_follows_its_definition(samples: int, classes: int, seed: int, block: int) -> None:
+    random = np.random.default_rng(seed)
+    reference, got = (random.integers(0, 4, (samples, classes)).astype(np.float32) for _ in range(2))  # with ties
+    best = min(5, classes - 1)
+    shared = [
+        len(
+            set(sorted(range(classes), key=lambda c: -w[c])[:best])
+            & set(sorted(range(classes), key=lambda c: -h[c])[:best])
+        )
+        for w, h in zip(reference, got, strict=True)
+    ]  # sorted is stable, so that the first of equals counts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "BLOCK_ELEMENTS", block)
+        assert top_overlap(reference, got) == pytest.approx(sum(shared) / (best * samples))
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 1)), np.zeros((4, 3, 3)), np.zeros((0, 3)), np.zeros((4, 3), int)])
+def test_what_has_no_ranks_has_no_overlap(array: Array) -> None:
+    assert top_overlap(array, array) is None

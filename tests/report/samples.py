@@ -9,7 +9,9 @@ from edgekit.figures import (
     Accuracy,
     ArtifactResult,
     BenchRow,
+    Blame,
     CheckRow,
+    Distance,
     Failing,
     Latency,
     LayerParity,
@@ -19,6 +21,7 @@ from edgekit.figures import (
     Quantization,
     Recommendation,
     SourceSummary,
+    StageParity,
     Trial,
 )
 from edgekit.results import (
@@ -294,6 +297,12 @@ def layer(name: str, kind: str, sqnr_db: float | None, good: bool | None, added_
     )
 
 
+def stage(name: str, sqnr_db: float | None, source_db: float | None, verdict: Verdict = "verified") -> StageParity:
+    """One of an artifact; equal without a figure."""
+    beside, whole = (Distance(one, 0.0 if one is None else 10 ** (-one / 20), verdict) for one in (sqnr_db, source_db))
+    return StageParity(name, f"artifacts/{name}/model.onnx", beside, whole, verdict, ())
+
+
 def failed_check() -> CheckRow:
     """The culprit is fused into the layer behind it; layers around, and one name as long as converters make them."""
     row = check_row(run_result().artifacts[0])
@@ -309,6 +318,8 @@ def failed_check() -> CheckRow:
         verdict="failed",
         reasons=("output probs: SQNR 26.4 dB is under 80 dB.",),
         culprit="export: layer conv2d_24 (Conv conv2d_24/Conv)",
+        blame=Blame("export", "conv2d_24", "Conv", "conv2d_24/Conv"),
+        stages=(stage("export", 26.4, 26.4, "failed"),),
         layers=(layer("image", "InputLayer", None, True), *right, *wrong),
         failing=Failing(
             "edgekit-out/digits/failing/onnx-fp32-0c2e77a1",
@@ -327,7 +338,9 @@ def noisy_check() -> CheckRow:
         replace(layer(f"op_{i}", "Conv", 40.0 - i / 10, True, noise.get(i, 50.0)), tolerance=None) for i in range(32)
     ]
     return replace(
-        check_row(run_result().artifacts[1]), layers=tuple(replace(one, operator=one.layer) for one in found)
+        check_row(run_result().artifacts[1]),
+        layers=tuple(replace(one, operator=one.layer) for one in found),
+        stages=(stage("export", None, None), stage("quantize", 33.1, 33.0, "weak")),
     )
 
 

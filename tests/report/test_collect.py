@@ -74,3 +74,12 @@ def test_the_size_ratio_without_a_timing_is_that_of_the_files() -> None:
     ratios = {line.name: summary.size_ratio(line) for line in summary.lines}
     assert ratios["onnx fp32"] is None
     assert ratios["onnx int8"] == 104_212 / 38_800
+
+
+def test_a_check_without_labels_does_not_hide_the_accuracy_of_an_earlier_one() -> None:
+    row = next(row for row in samples.run_result().checks if row.accuracy is not None)
+    row = replace(row, sha256="ab" * 32)
+    other = replace(row, artifact=f"/elsewhere/{row.artifact}", accuracy=None, verdict="weak")
+    (summary,) = summarise([replace(samples.check_result(), results=(one,)) for one in (row, other)])
+    ((check,),) = [line.checks for line in summary.lines]
+    assert (check.accuracy, check.verdict) == (row.accuracy, "weak")

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import edgekit
+from edgekit.figures import Blame
 from edgekit.report import html_layers, layers, svg, svg_layers
 from edgekit.report.collect import summarise
 from edgekit.report.csv_ import to_csv
@@ -78,15 +79,16 @@ def test_without_a_culprit_the_layers_that_add_the_most_noise_are_shown() -> Non
 
 
 def test_a_fault_of_no_single_layer_marks_none() -> None:
-    together = "export: what the engine makes of relu_1, conv_2 together: each is right alone"
-    row = replace(samples.failed_check(), layers=samples.noisy_check().layers, culprit=together, failing=None)
+    together = Blame("export", together=("relu_1", "conv_2"))
+    row = replace(samples.failed_check(), layers=samples.noisy_check().layers, blame=together, failing=None)
     assert layers.culprit_index(row) is None
     assert "in stage export, in what the engine makes of relu_1, conv_2 together" in layers.sentences(row)[0]
 
 
 def test_a_fused_group_is_blamed_by_its_layer() -> None:
-    fused = "quantize: layer probs with conv2d_24, pool fused into it (FusedConv fused_7)"
-    row = replace(samples.failed_check(), culprit=fused)
+    fused = Blame("quantize", "probs", "FusedConv", "fused_7", ("conv2d_24", "pool"))
+    row = replace(samples.failed_check(), blame=fused)
+    assert str(fused) == "quantize: layer probs with conv2d_24, pool fused into it (FusedConv fused_7)"
     assert row.layers[layers.culprit_index(row) or 0].layer == "probs"
     assert layers.stage(row) == "quantize"
 

@@ -73,3 +73,29 @@ def test_a_short_last_batch_of_a_free_artifact_is_run_as_it_is(twin_onnx: Path) 
     with OnnxRuntime().open(twin_onnx, OpenOptions()) as session:
         outputs = run_samples(session, inputs, 4)
     np.testing.assert_allclose(outputs["embed"], models.twin_outputs(inputs)["embed"], rtol=1e-5, atol=2e-6)
+
+
+def test_what_a_further_batch_size_changes_shows_in_its_first_samples(tmp_path: Path) -> None:
+    """A model that subtracts the mean over the batch, which at one sample per inference is the sample itself."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Sub", ["x", "mean"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy"]
+    axes = [onnx.numpy_helper.from_array(np.array([0]), "axes")]
+    graph = helper.make_graph(nodes, "mean", ends[:1], ends[1:], axes)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "mean.onnx")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32))
+    with Executor() as executor:
+        inputs = {"x": executor.add(tmp_path / "x.npy")}
+        files = (executor.add(tmp_path / "mean.onnx"),)
+        job = RunJob("onnxruntime", files, inputs, (1, 3), OpenOptions())
+        found = [np.load(executor.path(one["y"])) for one in executor.run_fresh(job, Context("plain")).outputs]
+    assert found[0].shape == found[1].shape == (20, 4)
+    assert np.all(found[0] == 0)
+    assert np.abs(found[1][:6]).max() > 0.1
+    assert np.all(found[1][6:] == 0)

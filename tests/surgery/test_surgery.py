@@ -185,3 +185,18 @@ def test_quantized_tensors_can_be_tapped(quantized: Bench) -> None:
         scale, zero = next(iter(graph.quantized.values()))
         assert scale > 0
         assert zero == round(zero)
+
+
+def test_weights_that_are_kept_in_fewer_bits_are_no_operators(quantized: Bench) -> None:
+    """And yet a piece of the model has them."""
+    graph = quantized.graph()
+    assert all(operator.inputs for operator in graph.operators)
+    (result,) = graph.outputs
+    made = [name for one in graph.operators for name in one.outputs if name in graph.tensors and name != result]
+    first = {name: array[:1] for name, array in quantized.inputs.items()}
+    middle = next(one.outputs[0] for one in graph.operators if "conv" in one.kind.lower())
+    assert middle in made
+    before = quantized.run(quantized.cut(first, middle), quantized.inputs)
+    whole = quantized.run(quantized.tap(middle), quantized.inputs)
+    assert whole[middle].std(axis=0).max() > 1e-3
+    np.testing.assert_allclose(before[middle], whole[middle], atol=0.1 * float(whole[middle].std()))

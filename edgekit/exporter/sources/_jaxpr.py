@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 #: Calls of a function inside; to compute it in place is the same.
-_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"})
+CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"})
 
 #: What passes an index on to a gather: how JAX wraps negative ones, and changes of shape and type.
 _KEEPS_INDICES = frozenset(
@@ -63,7 +63,7 @@ class Traced:
     def operators(self) -> Counter[str]:
         """How often each primitive occurs, calls of inner functions not counted."""
         names = (equation.primitive.name for equation in self._equations())
-        return Counter(name for name in names if name not in _CALLS)
+        return Counter(name for name in names if name not in CALLS)
 
     def loops(self, most_steps: int) -> tuple[str, ...]:
         """Loops that `evaluate` leaves: longer ones, of a free number of steps, or until a condition holds."""
@@ -94,7 +94,7 @@ class Traced:
         """
 
         def function(*arrays: Any) -> tuple[Any, ...]:
-            return tuple(_evaluate(*_live(*_opened(self.closed)), arrays, most_steps))
+            return tuple(_evaluate(*_live(*opened(self.closed)), arrays, most_steps))
 
         return function
 
@@ -105,7 +105,7 @@ class Traced:
             arrays: of the shapes it was traced with.
             watch: is given the scopes around an equation, the equation, and what it computed.
         """
-        return _evaluate(*_opened(self.closed), arrays, 0, _Watching(watch))
+        return _evaluate(*opened(self.closed), arrays, 0, _Watching(watch))
 
     def held(self) -> dict[int, Any]:
         """Weights by identity: inner functions share them."""
@@ -139,34 +139,36 @@ def with_weights(
     def changed(*arrays: Any) -> tuple[Any, ...]:
         traced = trace(function, arrays)
         closed = _rewritten(traced.closed, dict(zip(traced.held(), weights, strict=True)))
-        return tuple(_evaluate(*_opened(closed), arrays, 0))
+        return tuple(_evaluate(*opened(closed), arrays, 0))
 
     return changed
 
 
 def _functions(closed: Any) -> Iterator[tuple[Any, Sequence[Any]]]:
     """A function and all inside it, each with the arrays that it holds."""
-    jaxpr, consts = _opened(closed)
+    jaxpr, consts = opened(closed)
     yield jaxpr, consts
     for equation in jaxpr.eqns:
-        for inner in _inner(equation):
+        for inner in inner_functions(equation):
             yield from _functions(inner)
 
 
-def _inner(equation: Any) -> Iterator[Any]:
+def inner_functions(equation: Any) -> Iterator[Any]:
+    """Functions that an equation calls, repeats or chooses from."""
     for value in equation.params.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):
             if _is_function(item):
                 yield item
 
 
-def _opened(inner: Any) -> tuple[Any, Sequence[Any]]:
+def opened(inner: Any) -> tuple[Any, Sequence[Any]]:
+    """A function and the arrays that it holds."""
     return (inner.jaxpr, inner.consts) if hasattr(inner, "consts") else (inner, ())
 
 
 def _rewritten(inner: Any, arrays: Mapping[int, np.ndarray]) -> Any:
     """A function with other arrays in the place of those of some identities, inside inner functions too."""
-    jaxpr, consts = _opened(inner)
+    jaxpr, consts = opened(inner)
     equations = [
         equation.replace(params={name: _rewritten_in(value, arrays) for name, value in equation.params.items()})
         for equation in jaxpr.eqns
@@ -233,21 +235,26 @@ def _compute(equation: Any, operands: list[Any], most_steps: int) -> Sequence[An
     primitive = equation.primitive
     if _is_short(equation, most_steps):
         return _steps(equation.params, operands, most_steps)
-    if primitive.name in _CALLS:
-        for inner in _inner(equation):
+    if primitive.name in CALLS:
+        for inner in inner_functions(equation):
             if _holds_short_loop(inner, most_steps):
-                return _evaluate(*_opened(inner), operands, most_steps)
-    given = primitive.get_bind_params(equation.params)
+                return _evaluate(*opened(inner), operands, most_steps)
+    return compute(equation, operands)
+
+
+def compute(equation: Any, operands: Sequence[Any]) -> Sequence[Any]:
+    """What one equation gives for its operands."""
+    given = equation.primitive.get_bind_params(equation.params)
     functions, params = given if isinstance(given, tuple) else ((), given)  # a pair in older versions of JAX
-    result = primitive.bind(*functions, *operands, **params)
-    return result if primitive.multiple_results else [result]
+    result = equation.primitive.bind(*functions, *operands, **params)
+    return result if equation.primitive.multiple_results else [result]
 
 
 def _show(equation: Any, operands: list[Any], watching: _Watching) -> Sequence[Any]:
-    inner = next(_inner(equation), None) if equation.primitive.name in _CALLS else None
+    inner = next(inner_functions(equation), None) if equation.primitive.name in CALLS else None
     if inner is not None:
         with watching.inside(equation):
-            return _evaluate(*_opened(inner), operands, 0, watching)
+            return _evaluate(*opened(inner), operands, 0, watching)
     found = _compute(equation, operands, 0)
     watching.show(equation, found)
     return found
@@ -264,7 +271,7 @@ def _steps(params: Mapping[str, Any], operands: Sequence[Any], most_steps: int) 
 
     first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
     consts, carry, scanned = operands[:first], operands[first:second], operands[second:]
-    jaxpr, held = _opened(params["jaxpr"])
+    jaxpr, held = opened(params["jaxpr"])
     steps = range(params["length"])
     rows: dict[int, Sequence[Any]] = {}
     for step in reversed(steps) if params["reverse"] else steps:
@@ -292,9 +299,9 @@ def _follow(jaxpr: Any, origins: dict[Any, int], limits: dict[int, int]) -> list
     for equation in jaxpr.eqns:
         name, known = equation.primitive.name, [origin(atom) for atom in equation.invars]
         sources = [source for source in known if source is not None]
-        if name in _CALLS:
-            for inner in _inner(equation):
-                body, _ = _opened(inner)
+        if name in CALLS:
+            for inner in inner_functions(equation):
+                body, _ = opened(inner)
                 inside = zip(body.invars, known, strict=True)
                 found = _follow(body, {var: source for var, source in inside if source is not None}, limits)
                 origins.update(

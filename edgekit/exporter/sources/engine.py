@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
 from pathlib import Path
 
-from edgekit.exporter.loading import Loaded, Loading
+import numpy as np
+
+from edgekit.exporter.loading import Loaded, Loading, Record
+from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources.pins import pinned_inputs
 from edgekit.runtimes import OpenOptions, Runtime, Session, runtime_for
+from edgekit.runtimes.base import Arrays
+from edgekit.runtimes.widths import narrowed
+from edgekit.surgery.base import Graph, Operator
+from edgekit.surgery.registry import surgeon_for
 from edgekit.types import Signature
+
+#: Tensors that become outputs together hold at most so many bytes of one sample: an engine keeps them all.
+TAPPED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,60 @@ class EngineModel(Loaded):
         """Engines do not tell; `edgekit.inspect` reads the file."""
 
     def open(self) -> Session:
+        return self._open(self.path)
+
+    def twins(self) -> Mapping[str, Callable[[], Session]]:
+        """LiteRT takes one thread unless it is told, so that two are another number; the others take all."""
+        threads = 2 if self.kind == "tflite" else 1
+        return {"threads": lambda: self._open(self.path, threads)}
+
+    def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
+        """See `Loaded`: the layers are operators, whose tensors become outputs of the file."""
+        given = narrowed(self.signature, inputs)
+        batch = min((len(array) for array in given.values()), default=1)
+        recorder = Recorder(record, batch)
+        outputs: Arrays = {}
+        for session, makers in self._tapped:
+            outputs = session.run(given)
+            for name, operator in makers.items():
+                found = outputs.get(name, np.empty(0))
+                alone = batch == 1 and found.shape[:1] != (1,)  # a sample need not have an axis of its own inside
+                recorder(operator.name, operator.kind, (found[None] if alone else found,))
+        return {spec.name: outputs[spec.name] for spec in self.signature.outputs if spec.name in outputs}
+
+    @cached_property
+    def _tapped(self) -> list[tuple[Session, dict[str, Operator]]]:
+        """The file with some of its tensors as outputs, several times, and the operators that compute these."""
+        surgeon = surgeon_for(self.kind)
+        opened = []
+        for number, makers in enumerate(_groups(surgeon.read(self.path))):
+            folder = self.path.parent / f"layers-{number}"
+            folder.mkdir()
+            opened.append((self._open(surgeon.tap(self.path, tuple(makers), folder)), makers))
+        return opened
+
+    def _open(self, path: Path, threads: int | None = None) -> Session:
         runtime: Runtime = runtime_for(self.kind).load()()
-        return runtime.open(self.path, OpenOptions(precision="f32"))
+        return runtime.open(path, OpenOptions(threads, precision="f32"))
+
+
+def _groups(graph: Graph) -> Iterator[dict[str, Operator]]:
+    """Tensors that hold numbers, in the order of execution, with their operators; together within `TAPPED_BYTES`."""
+    group: dict[str, Operator] = {}
+    held = 0
+    for operator in graph.operators:
+        for name in operator.outputs:
+            spec = graph.tensors.get(name)
+            if name not in graph.quantized and (spec is None or not spec.dtype.startswith("float")):
+                continue
+            size = 0 if spec is None else prod(length or 1 for length in spec.shape) * np.dtype(spec.dtype).itemsize
+            if group and held + size > TAPPED_BYTES:
+                yield group
+                group, held = {}, 0
+            group[name] = operator
+            held += size
+    if group:
+        yield group
 
 
 def load_onnx(path: Path | None, loading: Loading) -> EngineModel:

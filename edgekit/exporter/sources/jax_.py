@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import ModelError
-from edgekit.exporter.loading import Loaded, Loading, Record
+from edgekit.exporter.loading import TWIN_PARAMETERS, Loaded, Loading, Record
 from edgekit.exporter.sources._flops import flops_of_jax
 from edgekit.exporter.sources._jax_arguments import argument_names, check_pins, read_arguments, wrong_pin
 from edgekit.exporter.sources._jax_layers import run
 from edgekit.exporter.sources._jax_shapes import described, outputs_of, shapes_of, untraceable
 from edgekit.exporter.sources._jaxpr import Traced, trace, with_weights
 from edgekit.exporter.sources._recording import Recorder
+from edgekit.exporter.sources._twins import jax_in_float64
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.runtimes.base import Arrays, Session
 from edgekit.types import Effective, Reading, Signature, TensorSpec
@@ -112,7 +113,15 @@ class JaxModel(Loaded):
         return replace(self, function=with_weights(self.function, arrays))
 
     def open(self) -> JaxSession:
-        return JaxSession(self)
+        import jax
+
+        return JaxSession(self.signature, jax.jit(self.function))
+
+    def twins(self) -> Mapping[str, Callable[[], Session]]:
+        """Types promote in the function itself; what was exported has fixed ones."""
+        if self.parameters is None or self.parameters > TWIN_PARAMETERS:
+            return {}
+        return {"float64": lambda: JaxSession(self.signature, jax_in_float64(self.function))}
 
     def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
         """Every primitive that computes; an exported function is opaque."""
@@ -130,11 +139,10 @@ class JaxModel(Loaded):
 class JaxSession(Session):
     """A function, compiled by JAX once per input shape. Outputs are numpy arrays of the signature's dtypes."""
 
-    def __init__(self, loaded: JaxModel) -> None:
-        import jax
-
-        self.signature = loaded.signature
-        self._call: Any = jax.jit(loaded.function)
+    def __init__(self, signature: Signature, call: Callable[..., Any]) -> None:
+        """Args: names and types, and the compiled function of arrays in the signature's order."""
+        self.signature = signature
+        self._call: Callable[..., Any] | None = call
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         assert self._call is not None, "the session is closed"

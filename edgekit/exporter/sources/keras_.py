@@ -7,7 +7,7 @@ no code unless the user trusts it: Keras' safe mode is on, and what it refuses i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,17 +16,18 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.exporter.loading import Loaded, Loading, Record
+from edgekit.exporter.loading import TWIN_PARAMETERS, Loaded, Loading, Record
 from edgekit.exporter.sources._flops import flops_of_jax, flops_of_torch, one_sample
 from edgekit.exporter.sources._keras_layers import recorded
 from edgekit.exporter.sources._recording import Recorder
+from edgekit.exporter.sources._twins import keras_in_float64, one_thread
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.keras_archive import read, refuse_code, refuse_foreign, refuse_strings
 from edgekit.exporter.sources.keras_custom import custom_objects, registered, unloadable
 from edgekit.exporter.sources.keras_precision import compute_in_float32, inputs_in_float32, policies
 from edgekit.exporter.sources.keras_session import KerasSession
 from edgekit.exporter.sources.keras_signature import packed, pinned, signature_of, submodels, with_inputs
-from edgekit.runtimes.base import Arrays
+from edgekit.runtimes.base import Arrays, Session
 from edgekit.types import Signature
 
 
@@ -94,6 +95,17 @@ class KerasModel(Loaded):
 
         return KerasSession(self.signature, jax.jit(self.function()))
 
+    def twins(self) -> Mapping[str, Callable[[], Session]]:
+        import keras
+
+        backend = keras.backend.backend()
+        found: dict[str, Callable[[], Session]] = {}
+        if backend != "openvino" and self.parameters <= TWIN_PARAMETERS:  # which evaluates in float32
+            found["float64"] = lambda: KerasSession(self.signature, keras_in_float64(self))
+        if backend == "torch":
+            found["threads"] = lambda: KerasSession(self.signature, one_thread(self))
+        return found
+
     def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
         """Every layer of the model, those inside others too, run one operation at a time on any backend."""
         recorder = Recorder(record, len(next(iter(inputs.values()))))
@@ -129,18 +141,22 @@ class KerasModel(Loaded):
         outputs = self.model(packed(self.model, tensors), training=False)
         return tuple(keras.tree.flatten(outputs))
 
-    def function(self) -> Callable[..., tuple[Any, ...]]:
-        """A pure function of JAX arrays with the weights as constants; JAX backend only."""
+    def stateless(self, trained: Sequence[Any], fixed: Sequence[Any], tensors: Sequence[Any]) -> tuple[Any, ...]:
+        """Call the model with these weights in place of its own."""
         import keras
 
+        outputs, _ = self.model.stateless_call(trained, fixed, packed(self.model, tensors), training=False)
+        return tuple(keras.tree.flatten(outputs))
+
+    def function(self) -> Callable[..., tuple[Any, ...]]:
+        """A pure function of JAX arrays with the weights as constants; JAX backend only."""
+        weights = self.weights()
+        return lambda *tensors: self.stateless(*weights, tensors)
+
+    def weights(self) -> tuple[list[Any], list[Any]]:
+        """Values that training changes, and the others."""
         trained = [variable.value for variable in self.model.trainable_variables]
-        fixed = [variable.value for variable in self.model.non_trainable_variables]
-
-        def function(*tensors: Any) -> tuple[Any, ...]:
-            outputs, _ = self.model.stateless_call(trained, fixed, packed(self.model, tensors), training=False)
-            return tuple(keras.tree.flatten(outputs))
-
-        return function
+        return trained, [variable.value for variable in self.model.non_trainable_variables]
 
     def unroll(self, most_steps: int) -> tuple[str, ...]:
         """Write recurrent layers out step by step.

@@ -6,7 +6,8 @@ float32 and only computes in float16, so nothing is lost; float64 and float16 we
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 #: Floating dtypes that are taken as float32.
@@ -26,6 +27,20 @@ def compute_in_float32() -> None:
         policy.compute_dtype = property(lambda self: _float32(self._compute_dtype))
         policy.variable_dtype = property(lambda self: _float32(self._variable_dtype))
         policy._edgekit_float32 = True
+
+
+@contextmanager
+def computing_in_float64() -> Iterator[None]:
+    """Let every layer that would compute in float32 compute in float64; weights are widened as they are used."""
+    import keras
+
+    policy = keras.DTypePolicy
+    usual = policy.compute_dtype
+    policy.compute_dtype = property(lambda self: "float64" if usual.fget(self) == "float32" else usual.fget(self))
+    try:
+        yield
+    finally:
+        policy.compute_dtype = usual
 
 
 def inputs_in_float32(model: Any) -> None:

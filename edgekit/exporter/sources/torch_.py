@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import ModelError, UsageError
-from edgekit.exporter.loading import Loaded, Loading, Record
+from edgekit.exporter.loading import TWIN_PARAMETERS, Loaded, Loading, Record
 from edgekit.exporter.sources import torch_archive, torch_program
 from edgekit.exporter.sources._flops import flops_of_torch, one_sample
 from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources._torch_layers import recorded, watched_program
+from edgekit.exporter.sources._twins import one_thread, torch_in_float64
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.torch_probe import probe
 from edgekit.exporter.sources.torch_session import TorchSession
 from edgekit.exporter.sources.torch_signature import Call, arguments, dtype_of, input_specs, leaves
-from edgekit.runtimes.base import Arrays
+from edgekit.runtimes.base import Arrays, Session
 from edgekit.types import Signature
 
 #: What `Loaded.keep` writes for a module: its weights by name.
@@ -85,6 +86,12 @@ class TorchModel(Loaded):
 
     def open(self) -> TorchSession:
         return TorchSession(self.signature, self)
+
+    def twins(self) -> Mapping[str, Callable[[], Session]]:
+        found: dict[str, Callable[[], Session]] = {"threads": lambda: TorchSession(self.signature, one_thread(self))}
+        if self.parameters <= TWIN_PARAMETERS:
+            found["float64"] = lambda: TorchSession(self.signature, torch_in_float64(self))
+        return found
 
     def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
         """Every module inside a module, or every operator of a program."""
