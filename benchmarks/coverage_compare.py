@@ -105,9 +105,8 @@ def _judge(got: Arrays, wanted: Arrays, floor: dict[str, float], strict: bool) -
     if not strict:  # int64 for int32 is no fault of a stock converter's
         got = {name: array.astype(wanted[name].dtype) if name in wanted else array for name, array in got.items()}
     samples = min(len(array) for array in wanted.values())
-    parity = judge(
-        wanted, got, precision="fp32", noise_floor=floor, evidence=Evidence("generated", samples, ()), reacts={}
-    )
+    noise = {name: {"one-ulp": size} for name, size in floor.items()}
+    parity = judge(wanted, got, precision="fp32", noise=noise, evidence=Evidence("generated", samples, ()))
     return parity.verdict, parity.reasons
 
 
