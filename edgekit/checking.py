@@ -9,11 +9,11 @@ from pathlib import Path
 from edgekit.against import Compared, something_else, source_of_kit
 from edgekit.attribution.stages import Runs, staged
 from edgekit.attribution.trace import Tracer
+from edgekit.checked import CheckRow
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError, JobError, UsageError
 from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.reasons import explain
-from edgekit.figures import CheckRow
 from edgekit.inspection.job import InspectJob
 from edgekit.parity.criteria import POLICIES
 from edgekit.parity.evaluate import Evaluation, Reference, task_accuracy

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import edgekit
 from edgekit.attribution.stages import Runs, staged
+from edgekit.checked import CheckRow
 from edgekit.checking import check_one, row_of
 from edgekit.data.spec import data_digest
 from edgekit.devices import Device, open_device
@@ -22,7 +23,7 @@ from edgekit.exporter.export import ExportOptions, export_into
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import golden_part, load_source
 from edgekit.exporter.source import Source, SourceOptions, open_source
-from edgekit.figures import ArtifactResult, CheckRow
+from edgekit.figures import ArtifactResult
 from edgekit.kit import Kit, default_folder
 from edgekit.latency.bench import time_artifacts
 from edgekit.latency.measured import BenchSettings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgekit.figures import ArtifactResult, BenchRow, CheckRow, Latency, Pays, Recommendation
+from edgekit.checked import CheckRow
+from edgekit.figures import ArtifactResult, BenchRow, Latency, Pays, Recommendation
 from edgekit.types import VERDICTS, Verdict
 
 #: A p50 from a single opening has no interval. Openings of one artifact differ by 2 to 3 %, engines under load by

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from edgekit.figures import ArtifactResult, BenchRow, CheckRow, Comparison, Recommendation, SourceSummary
+from edgekit.checked import CheckRow
+from edgekit.figures import ArtifactResult, BenchRow, Comparison, Recommendation, SourceSummary
 from edgekit.jobs.codec import to_json
 from edgekit.types import Evidence, Verdict
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit.checked import Blame, CheckRow
 from edgekit.errors import ModelError, UsageError
-from edgekit.figures import Blame, CheckRow
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit, digest_of
 from tests import models

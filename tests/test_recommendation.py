@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgekit.figures import ArtifactResult, BenchRow, CheckRow, Pays, Recommendation
+from edgekit.checked import CheckRow
+from edgekit.figures import ArtifactResult, BenchRow, Pays, Recommendation
 from edgekit.recommendation import recommend
 from edgekit.types import Verdict
 from tests.report.samples import artifact, check_row, timing

@@ -14,8 +14,8 @@ import numpy as np
 
 from edgekit.attribution.script import script_for
 from edgekit.attribution.tensors import Opened
+from edgekit.checked import Failing
 from edgekit.exporter.graph import conversion_context
-from edgekit.figures import Failing
 from edgekit.parity.criteria import POLICIES
 from edgekit.parity.layers import Culprit, Match, arranged, innocents
 from edgekit.parity.metrics import difference

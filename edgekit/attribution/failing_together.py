@@ -8,7 +8,7 @@ from pathlib import Path
 from edgekit.attribution.failing import cut_out, keep, starts_of
 from edgekit.attribution.hidden import Fused
 from edgekit.attribution.tensors import Opened
-from edgekit.figures import Failing
+from edgekit.checked import Failing
 from edgekit.surgery.base import Graph, Operator
 from edgekit.types import Blob
 

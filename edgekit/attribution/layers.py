@@ -9,9 +9,9 @@ from math import inf, log10
 import numpy as np
 
 from edgekit.attribution.tensors import Opened
+from edgekit.checked import LayerParity
 from edgekit.exporter.layers import LayersJob
 from edgekit.exporter.reference import LoadedSource
-from edgekit.figures import LayerParity
 from edgekit.parity.layers import Culprit, Layer, Match, blame, grouped, innocents, match
 from edgekit.surgery.base import Graph
 from edgekit.surgery.needs import upstream

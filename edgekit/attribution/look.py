@@ -21,10 +21,10 @@ from edgekit.attribution.layers import (
     rows_of,
 )
 from edgekit.attribution.tensors import Opened, look_into
+from edgekit.checked import Blame, Failing, LayerParity
 from edgekit.devices import Device
 from edgekit.errors import EdgekitError, InternalError
 from edgekit.exporter.reference import LoadedSource
-from edgekit.figures import Blame, Failing, LayerParity
 from edgekit.parity.criteria import POLICIES
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.layers import Layer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from edgekit.checked import Blame, CheckRow, Distance, Parity, StageParity
 from edgekit.devices import Device, open_device
 from edgekit.errors import EdgekitError
 from edgekit.exporter.attempts import BATCHES
 from edgekit.exporter.reasons import explain
-from edgekit.figures import Blame, CheckRow, Distance, Parity, StageParity
 from edgekit.parity.evaluate import Evaluation, Reference, compare, evaluate
 from edgekit.progress import Update
 from edgekit.selection import Selected

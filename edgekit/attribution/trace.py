@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edgekit.attribution.look import Basis, Look, layers_of, look, operators_of
 from edgekit.attribution.stages import Runs, Step, blamed, first_broken, steps_to
+from edgekit.checked import CheckRow
 from edgekit.devices import Device
 from edgekit.exporter.reference import LoadedSource
-from edgekit.figures import CheckRow
 from edgekit.kit import OUTPUT_ROOT
 from edgekit.parity.layers import Layer
 from edgekit.selection import Selected

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.checked import Accuracy
 from edgekit.errors import DataError
-from edgekit.figures import Accuracy
 from edgekit.parity.metrics import are_probabilities
 from edgekit.parity.scores import NOT_FINITE, Paired
 from edgekit.types import Verdict

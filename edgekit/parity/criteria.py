@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit.checked import Derivation, OutputParity, Parity
 from edgekit.errors import UsageError
-from edgekit.figures import Derivation, OutputParity, Parity
 from edgekit.parity.accuracy import as_scores
 from edgekit.parity.intervals import share_interval
 from edgekit.parity.metrics import (

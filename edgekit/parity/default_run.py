@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from edgekit.figures import DefaultRun
+from edgekit.checked import DefaultRun
 from edgekit.parity.criteria import judge
 from edgekit.types import Evidence
 

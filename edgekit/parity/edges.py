@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.figures import Parity
+from edgekit.checked import Parity
 from edgekit.parity.criteria import judge
 from edgekit.parity.metrics import spread
 from edgekit.types import Evidence

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.figures import DefaultRun, Parity
+from edgekit.checked import DefaultRun, Parity
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.parity.accuracy import AccuracyJudgement, task_outputs
@@ -191,7 +191,9 @@ def _by_default(reference: Reference, ran: RunResult, executor: Executor) -> Def
     if ran.chosen is None:
         return None
     wanted = reference.arrays()
-    return default_run(wanted, _as_source(wanted, _paths(ran.unpinned, executor)), ran.chosen, reference.evidence(()))
+    got = _as_source(wanted, _paths(ran.unpinned, executor))
+    first = {name: array[: len(got[name])] for name, array in wanted.items() if name in got}
+    return default_run(first, got, ran.chosen, reference.evidence(()))
 
 
 def compare(reference: Reference, outputs: Mapping[str, Path], precision: str) -> Parity:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgekit.figures import Derivation
+from edgekit.checked import Derivation
 
 #: By how many times the source's own noise an artifact may differ: one ulp moves only the inputs, where kernels that
 #: reorder sums move every layer by some roundings; double precision shows the source's rounding, to which an engine

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.checked import Accuracy
 from edgekit.errors import EdgekitError, JobError
 from edgekit.exporter.attempts import BATCHES, OUTCOMES, versions_of
 from edgekit.exporter.reasons import explain
-from edgekit.figures import Accuracy, ArtifactResult, Quantization
+from edgekit.figures import ArtifactResult, Quantization
 from edgekit.jobs.protocol import Progress
 from edgekit.kit import Kit, digest_of
 from edgekit.parity.evaluate import Evaluation, task_accuracy

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import edgekit
+from edgekit.checked import Parity
 from edgekit.errors import DataError, EdgekitError, JobError, MissingError
 from edgekit.exporter.attempts import OUTCOMES, versions_of
 from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.reasons import explain
-from edgekit.figures import Parity
 from edgekit.inspection.job import InspectJob
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress

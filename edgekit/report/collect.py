@@ -6,18 +6,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from edgekit.figures import (
-    Accuracy,
-    ArtifactResult,
-    BenchRow,
-    CheckRow,
-    Comparison,
-    OutputParity,
-    Pays,
-    Quantization,
-    Recommendation,
-    SourceSummary,
-)
+from edgekit.checked import Accuracy, CheckRow, OutputParity
+from edgekit.figures import ArtifactResult, BenchRow, Comparison, Pays, Quantization, Recommendation, SourceSummary
 from edgekit.report.history import Trend
 from edgekit.report.text import MEANING
 from edgekit.results import (

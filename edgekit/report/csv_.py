@@ -10,7 +10,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from edgekit.figures import BenchRow, CheckRow, Pays
+from edgekit.checked import CheckRow
+from edgekit.figures import BenchRow, Pays
 from edgekit.report import layers, stages, text
 from edgekit.report.collect import Line, Summary, noise_shares
 from edgekit.results import SensitivityRow

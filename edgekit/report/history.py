@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from edgekit.checked import CheckRow
 from edgekit.errors import InternalError
-from edgekit.figures import CheckRow
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
 from edgekit.report import text

@@ -7,7 +7,8 @@ from html import escape
 from importlib import resources
 
 import edgekit
-from edgekit.figures import BenchRow, CheckRow
+from edgekit.checked import CheckRow
+from edgekit.figures import BenchRow
 from edgekit.report import html_layers, html_stages, layers, stages, svg, tables, text
 from edgekit.report.collect import Summary, commands, defaults, noise_shares, reasons_by_text
 from edgekit.results import SensitivityRow

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import inf
 
-from edgekit.figures import CheckRow, LayerParity
+from edgekit.checked import CheckRow, LayerParity
 from edgekit.parity.criteria import POLICIES, Policy
 from edgekit.report import layers, svg_layers, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from edgekit.figures import CheckRow, StageParity
+from edgekit.checked import CheckRow, StageParity
 from edgekit.report import layers, stages, svg_history, text
 from edgekit.report.history import Trend
 

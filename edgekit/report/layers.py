@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.figures import Blame, CheckRow, LayerParity
+from edgekit.checked import Blame, CheckRow, LayerParity
 from edgekit.report import text
 from edgekit.report.collect import Summary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgekit.figures import CheckRow
+from edgekit.checked import CheckRow
 from edgekit.report import layers, tables, text
 from edgekit.report.collect import Summary, commands, defaults, reasons_by_text
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from edgekit.checked import CheckRow
 from edgekit.errors import InternalError, UsageError
-from edgekit.figures import BenchRow, CheckRow
+from edgekit.figures import BenchRow
 from edgekit.files import write_text, writing
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit

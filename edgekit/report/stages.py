@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekit.figures import CheckRow, StageParity
+from edgekit.checked import CheckRow, StageParity
 from edgekit.report import layers, text
 from edgekit.report.collect import Summary
 

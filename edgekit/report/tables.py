@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from edgekit.checked import CheckRow
 from edgekit.exporter.reasons import split
-from edgekit.figures import ArtifactResult, BenchRow, CheckRow
+from edgekit.figures import ArtifactResult, BenchRow
 from edgekit.report import layers as layer_facts
 from edgekit.report import stages as stage_facts
 from edgekit.report import text

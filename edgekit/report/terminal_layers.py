@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgekit.figures import CheckRow
+from edgekit.checked import CheckRow
 from edgekit.report import layers, tables, text
 from edgekit.report.collect import Summary
 from edgekit.report.terminal_parts import plain

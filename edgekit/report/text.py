@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from edgekit.figures import Accuracy, ArtifactResult, Distance, LayerParity, OutputParity, Pays, Quantization
+from edgekit.checked import Accuracy, Distance, LayerParity, OutputParity
+from edgekit.figures import ArtifactResult, Pays, Quantization
 from edgekit.results import SensitivityRow
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 

@@ -21,6 +21,9 @@ from edgekit.types import Blob, Effective, Signature
 #: Batches of each further size that are run.
 REPEATED = 2
 
+#: Samples that are run in the precision of the engine's own choice: for information, at the cost of a compilation.
+UNPINNED = 8
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -34,7 +37,8 @@ class RunResult:
         version: of the engine.
         sizes: outputs for each further set of inputs; nothing for a set that the artifact's fixed sizes rule out.
         edges: outputs for inputs at the edges; nothing where the engine refuses them.
-        unpinned: outputs where the engine chose the precision; nothing where it would choose the same.
+        unpinned: outputs of the first samples where the engine chose the precision; nothing where it would choose the
+            same.
         chosen: what it then computed in.
     """
 
@@ -119,7 +123,8 @@ class RunJob(Job[RunResult]):
             if chosen is None or chosen == pinned:
                 return {}, None
             work.progress(Progress(f"run on {self.runtime} in {chosen}"))
-            return save_arrays(work, "unpinned", run_samples(session, inputs, batch)), chosen
+            first = {name: array[:UNPINNED] for name, array in inputs.items()}
+            return save_arrays(work, "unpinned", run_samples(session, first, batch)), chosen
 
     def _at_other_size(self, work: Workspace, session: Session, index: int, batch: int) -> dict[str, Blob]:
         inputs = load_arrays(work, self.sizes[index])

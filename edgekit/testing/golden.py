@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.checked import Parity
 from edgekit.data.read import read_samples
 from edgekit.errors import UsageError
 from edgekit.exporter.reference import load_source, reference_of
-from edgekit.figures import Parity
 from edgekit.files import write_durably, writing
 from edgekit.kit import MANIFEST
 from edgekit.parity.criteria import judge

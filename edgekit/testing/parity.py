@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgekit.checked import CheckRow
 from edgekit.checking import check
 from edgekit.data.read import read_samples
 from edgekit.errors import UsageError
@@ -13,7 +14,7 @@ from edgekit.exporter.export import export
 from edgekit.exporter.graph import TARGETS
 from edgekit.exporter.reference import golden_of, load_source, reference_of
 from edgekit.exporter.source import open_source
-from edgekit.figures import ArtifactResult, CheckRow
+from edgekit.figures import ArtifactResult
 from edgekit.kit import MANIFEST, Kit
 from edgekit.parity.task import ACCURACY
 from edgekit.results import CheckResult

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgekit.checked import Parity
 from edgekit.errors import UsageError
-from edgekit.figures import Parity
 from edgekit.jobs.codec import to_json
 from edgekit.parity.criteria import judge
 from edgekit.results import holds

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.figures import Derivation
+from edgekit.checked import Derivation
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.parity.tolerance import METHODS, MULTIPLE, derive, derived_tolerance, origin
 

@@ -5,25 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
-from edgekit.figures import (
-    Accuracy,
-    ArtifactResult,
-    BenchRow,
-    Blame,
-    CheckRow,
-    Distance,
-    Failing,
-    Latency,
-    LayerParity,
-    OutputParity,
-    Parity,
-    Pays,
-    Quantization,
-    Recommendation,
-    SourceSummary,
-    StageParity,
-    Trial,
-)
+from edgekit.checked import Accuracy, Blame, CheckRow, Distance, Failing, LayerParity, OutputParity, Parity, StageParity
+from edgekit.figures import ArtifactResult, BenchRow, Latency, Pays, Quantization, Recommendation, SourceSummary, Trial
 from edgekit.results import (
     BenchResult,
     CheckResult,

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import edgekit
-from edgekit.figures import Blame
+from edgekit.checked import Blame
 from edgekit.report import html_layers, layers, svg, svg_layers
 from edgekit.report.collect import summarise
 from edgekit.report.csv_ import to_csv

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.figures import Blame, CheckRow, DefaultRun
+from edgekit.checked import Blame, CheckRow, DefaultRun
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
 from edgekit.report import html_stages, layers, stages

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import edgekit
-from edgekit.figures import Accuracy
+from edgekit.checked import Accuracy
 from edgekit.report import svg, text
 from edgekit.report.collect import noise_shares
 from edgekit.report.terminal import VIEWS, view
