@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.parity.criteria import POLICIES
-from edgekit.parity.metrics import difference, spread
+from edgekit.parity.metrics import difference, dot, spread
 from edgekit.parity.tolerance import derived_tolerance
 from edgekit.surgery.base import Graph, Operator
 from edgekit.surgery.needs import upstream
@@ -29,7 +29,8 @@ Array = NDArray[Any]
 SAME_TENSOR_DB = 12.0
 
 #: Operators that compute nothing, in lower case without underscores: one that stands before a culprit is seldom at
-#: fault itself. Those that give shapes and cut out steps stand before what a recurrent layer computes.
+#: fault itself, unless what it gives is known to be wrong. Those that give shapes and cut out steps stand before what a
+#: recurrent layer computes.
 _MOVES = frozenset(
     (
         *("broadcast", "broadcastto", "cast", "concat", "concatenation", "constantofshape", "convert", "convertlike"),
@@ -164,7 +165,9 @@ def blame(graph: Graph, matches: Sequence[Match]) -> Culprit | None:
     suspects = [operator for operator in suspects if not needed.isdisjoint(operator.outputs)]
     if not suspects:
         return None
-    first = next((operator for operator in suspects if not _moves(operator, graph)), suspects[0])
+    wrong = {one.tensor for one in matches if not one.good}
+    at_fault = (one for one in suspects if not _moves(one, graph) or not wrong.isdisjoint(one.outputs))
+    first = next(at_fault, suspects[0])
     accused = [one for one in matches if not one.good and not _is_innocent(one, matches, graph, innocent)]
     traced = [one for one in accused if _computes(first, one.layer.name)]
     chosen = traced or accused
@@ -199,7 +202,7 @@ class _Candidate:
         count, total, square = 0, 0.0, 0.0
         for sample in self.values:
             values = sample[np.isfinite(sample)].astype(np.float64)
-            count, total, square = count + values.size, total + float(values.sum()), square + float(values @ values)
+            count, total, square = count + values.size, total + float(values.sum()), square + dot(values, values)
         return total / max(count, 1), (square / max(count, 1)) ** 0.5
 
 

@@ -77,7 +77,7 @@ class _IoU:
             either[i] += np.bincount(got[known & (got >= 0)], minlength=classes)
 
         def at(weights: Floats) -> float:
-            return macro(weights @ both, weights @ either, binary=binary)
+            return macro(*(np.einsum("i,ij", weights, one) for one in (both, either)), binary=binary)
 
         return Whole(at, len(truth))
 

@@ -114,7 +114,7 @@ def spread(array: Array) -> Spread:
         finite = np.isfinite(block)
         values = block[finite]
         count, nonfinite = count + values.size, nonfinite + block.size - values.size
-        total, square = total + float(values.sum()), square + float(values @ values)
+        total, square = total + float(values.sum()), square + dot(values, values)
         low = np.minimum(low, np.where(finite, block, np.inf).min(axis=0))
         high = np.maximum(high, np.where(finite, block, -np.inf).max(axis=0))
     if not count:
@@ -149,8 +149,8 @@ def difference(reference: Array, got: Array, deviation: float) -> Difference:
         max_rel = max(max_rel, float(np.divide(error, floor, out=np.zeros_like(error), where=floor > 0).max()))
         sample_noise = _row_squares(error)
         noise, noisiest = noise + float(sample_noise.sum()), max(noisiest, float(sample_noise.max()))
-        signal, plain = signal + float(np.vdot(moves, moves)), plain + float(np.vdot(want, want))
-        cross, energy = cross + float(np.vdot(want, have)), energy + float(np.vdot(have, have))
+        signal, plain = signal + dot(moves, moves), plain + dot(want, want)
+        cross, energy = cross + dot(want, have), energy + dot(have, have)
     moving = (signal / max(compared, 1)) ** 0.5
     if signal <= CONSTANT_SHARE**2 * plain:
         signal = plain
@@ -158,6 +158,11 @@ def difference(reference: Array, got: Array, deviation: float) -> Difference:
     sqnr = _decibel(signal, noise) if noise > 0 else None
     worst = _decibel(signal / len(reference), noisiest) if noisiest > 0 else None
     return Difference(max_abs, max_rel, sqnr, worst, cosine, spoiled, compared, moving)
+
+
+def dot(left: Floats, right: Floats) -> float:
+    """The sum of products, without BLAS: its threads can wait for each other for ever where two of ours compare."""
+    return float(np.einsum("i,i", left.reshape(-1), right.reshape(-1)))
 
 
 def are_probabilities(array: Array) -> bool:
@@ -239,7 +244,7 @@ def _means(reference: Array, got: Array) -> Floats:
 
 def _squares(block: Floats, centre: float) -> float:
     off = block[np.isfinite(block)] - centre
-    return float(off @ off)
+    return dot(off, off)
 
 
 def _row_squares(block: Floats) -> Floats:

@@ -275,7 +275,7 @@ def _f1_of_columns(truth: NDArray[np.bool_], output: Array, like: Array) -> Whol
     flat = [array.reshape(len(truth), -1).astype(np.float64) for array in (truth & guess, truth, guess)]
 
     def at(weights: Floats) -> float:
-        right, true, guessed = (weights @ array for array in flat)
+        right, true, guessed = (np.einsum("i,ij", weights, array) for array in flat)
         return macro(2 * right, true + guessed, binary=False)
 
     return Whole(at, len(truth))
