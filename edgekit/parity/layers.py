@@ -335,7 +335,8 @@ def _is_innocent(one: Match, matches: Sequence[Match], graph: Graph, innocent: s
     place = matches.index(one)
     before = next((other.tensor for other in reversed(matches[:place]) if other.good), None)
     after = next((other.tensor for other in matches[place + 1 :] if other.good), None)
-    return before is not None and after is not None and before in upstream(graph, [after])
+    # Before the first layer stand the inputs, which are right.
+    return after is not None and (before is None or before in upstream(graph, [after]))
 
 
 def _computes(operator: Operator, layer: str) -> bool:

@@ -79,6 +79,22 @@ def test_layers_of_a_torch_module() -> None:
     assert [one.kind for one, _ in layers.values()][:3] == ["Conv2d", "BatchNorm2d", "ReLU"]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("two", ["left", "tanh", "right", "amax", "mul", "score", "height"]),
+        ("nested", ["linear", "sub", "sin"]),
+        ("unet", ["enter/0", "enter/1", "enter/2", "enter", "down/0"]),
+    ],
+)
+def test_functions_between_the_modules_of_torch(name: str, expected: list[str]) -> None:
+    """What ``forward`` computes itself is shown; what torch's own modules do inside is not."""
+    layers, outputs = layers_of(f"{TORCH}:{name}")
+    check(layers, outputs)
+    assert list(layers)[: len(expected)] == expected
+    assert name != "unet" or [one.kind for one, _ in layers.values()].count("cat") == 1
+
+
 def test_operators_of_a_torch_program(tmp_path: Path) -> None:
     model = torch_zoo.cnn().eval()
     batch = torch.export.Dim("batch", min=1, max=64)
