@@ -164,14 +164,14 @@ class Failing:
         command: runs the script; exit status 1 shows the fault.
         operator: where the part begins.
         layers: what it computes, in layers of the reference.
-        max_abs: by which its output differs there.
+        max_abs: by which its output differs there; None where one of both is NaN or infinite and the other is not.
     """
 
     folder: str
     command: str
     operator: str
     layers: tuple[str, ...]
-    max_abs: float
+    max_abs: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ def check(
         runs = Runs(compared.reference, bench, tolerance=tolerance, measured=max_drop is not None)
         rows = _rows(chosen, runs, compared, where, max_drop=max_drop, layers=layers, other=against is not None)
         verdict = worst(row.verdict for row in rows)
+        stored = kit is not None and against is None
         result = CheckResult(
             ok=holds(verdict, strict=strict),
             verdict=verdict,
@@ -102,8 +103,9 @@ def check(
             kit=None if kit is None else str(kit.folder),
             against=str(against or (kit.manifest.source.path if kit else "")),
             results=rows,
+            stored=stored,
         )
-        if kit is not None and against is None:
+        if kit is not None and stored:
             kit.commit(result=result)
         return result
 
@@ -163,7 +165,7 @@ def check_one(selected: Selected, runs: Runs, device: Device, *, max_drop: float
             evaluation = runs.of(selected, device, update)
         except EdgekitError as error:
             return replace(_row(selected, device, None), verdict="error", reasons=(explain(error),))
-        row = row_of(selected, device, evaluation)
+        row = row_of(selected, device, evaluation, runs.reference.beyond)
         accuracy = task_accuracy(runs.reference, evaluation.outputs, max_drop)
         if accuracy is None:
             return row
@@ -171,11 +173,20 @@ def check_one(selected: Selected, runs: Runs, device: Device, *, max_drop: float
         return replace(row, accuracy=accuracy.accuracy, verdict=verdict, reasons=(*row.reasons, *accuracy.reasons))
 
 
-def row_of(selected: Selected, device: Device, evaluation: Evaluation) -> CheckRow:
-    """The row of an artifact that has run."""
+def row_of(selected: Selected, device: Device, evaluation: Evaluation, beyond: Sequence[str] = ()) -> CheckRow:
+    """The row of an artifact that has run.
+
+    Args:
+        selected: the artifact.
+        device: where it ran.
+        evaluation: what it gave.
+        beyond: of the reference; the likely reason where an artifact with static ranges fails.
+    """
     row = _row(selected, device, evaluation.effective)
     reasons = (*evaluation.parity.reasons, *(f"{lost}." for lost in evaluation.fixed))
     parity = evaluation.parity
+    if parity.verdict == "failed" and selected.artifact.precision == "int8":
+        reasons = (*reasons, *beyond)
     return replace(
         row,
         verdict=parity.verdict,

@@ -113,7 +113,13 @@ class SensitivityResult(Result):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult(Result):
-    """What `edgekit.check` returns."""
+    """What `edgekit.check` returns.
+
+    Attributes:
+        kit: of the artifacts; None for a file of its own.
+        against: path of what they were compared with.
+        stored: whether the kit keeps this result; not where they were compared with something else than its source.
+    """
 
     schema: ClassVar[str] = "edgekit.check/1"
     ok: bool
@@ -122,6 +128,7 @@ class CheckResult(Result):
     kit: str | None
     against: str
     results: tuple[CheckRow, ...]
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +114,14 @@ def _stray(location: Path, precisions: Collection[str]) -> Selected:
     """A file outside any kit: what it claims is unknown until it is opened, but for a precision that is given."""
     target = SUFFIXES.get(location.suffix)
     if target is None or not location.is_file():
+        is_model = location.suffix in (".keras", ".pt2", ".jax") or (location / "saved_model.pb").is_file()
+        export = f"Make artifacts of the model first: edgekit export {shlex.quote(str(location))}"
+        choice = f"Give a folder with {MANIFEST}, or a file that ends in {', '.join(SUFFIXES)}."
         raise UsageError(
             "not-an-artifact",
             "this is neither a kit nor an artifact.",
             received=str(location),
-            hint=f"Give a folder with {MANIFEST}, or a file that ends in {', '.join(SUFFIXES)}.",
+            hint=export if is_model else choice,
         )
     paths = (location, *(file for file in companions(location) if file.is_file()))
     files = tuple(blob_of(file) for file in paths)

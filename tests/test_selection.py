@@ -46,3 +46,10 @@ def test_what_is_no_artifact(name: str, code: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         select(tmp_path / name)
     assert error.value.code == code
+
+
+def test_a_model_is_sent_to_export(tmp_path: Path) -> None:
+    (tmp_path / "net.keras").write_text("")
+    with pytest.raises(UsageError) as error:
+        select(tmp_path / "net.keras")
+    assert error.value.hint.endswith(f"edgekit export {tmp_path}/net.keras")

@@ -188,9 +188,9 @@ def keep(
     """
     one = difference(wanted, piece.found, 1.0)
     least = POLICIES[precision].decibel
-    largest = float("inf") if one.spoiled or not one.compared else one.max_abs
-    sqnr = -float("inf") if largest == float("inf") else float("inf") if one.sqnr_db is None else one.sqnr_db
-    if sqnr >= least if tolerance is None else largest <= tolerance:
+    largest = None if one.spoiled or not one.compared else one.max_abs
+    sqnr = float("inf") if one.sqnr_db is None else one.sqnr_db
+    if largest is not None and (sqnr >= least if tolerance is None else largest <= tolerance):
         return None
     script = folder / "reproduce.py"
     command = f"python {shlex.quote(str(script))}"

@@ -18,6 +18,7 @@ from edgekit.parity.layers import Layer, Match, grouped, match
 from edgekit.parity.metrics import difference
 from edgekit.surgery.base import Graph, Operator
 from edgekit.surgery.needs import upstream
+from edgekit.surgery.taps import numbers
 from edgekit.types import Blob
 
 #: A tap mends a result that it brings within the gate, or by so much nearer, and above the second figure: taps in an
@@ -131,7 +132,7 @@ class _Probes:
     ) -> None:
         graph = artifact.graph
         used = upstream(graph, graph.outputs) - {*graph.outputs, *graph.inputs}
-        self.names = [name for name in artifact.computed() if name in used]
+        self.names = [name for name in numbers(graph) if name in used]
         self._artifact, self._layers, self._inputs = artifact, layers, inputs
         self._quality, self._precision = quality, precision
         as_it_is = quality(artifact.outputs(inputs))

@@ -8,6 +8,7 @@ from math import inf, log10
 
 import numpy as np
 
+from edgekit.attribution.inputs import SAMPLES
 from edgekit.attribution.tensors import Opened
 from edgekit.checked import LayerParity
 from edgekit.exporter.layers import LayersJob
@@ -17,9 +18,6 @@ from edgekit.surgery.base import Graph
 from edgekit.surgery.needs import upstream
 from edgekit.types import Blob
 from edgekit.workbench import Workbench
-
-#: Samples whose layers are looked at.
-SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,10 @@ wrong = False
 for name in expected.files:
     wanted = expected[name].astype(np.float64)
     got = np.stack([run({{key: inputs[key][index] for key in inputs.files}})[name] for index in range(len(wanted))])
-    gap = np.abs(got.astype(np.float64) - wanted)
+    odd = ~np.isfinite(wanted) & ((got == wanted) | (np.isnan(got) & np.isnan(wanted)))
+    # what is NaN or infinite in both alike is no difference
+    wanted, got = np.where(odd, 0.0, wanted), np.where(odd, 0.0, got.astype(np.float64))
+    gap = np.abs(got - wanted)
     largest = float("inf") if np.isnan(gap).any() else float(gap.max())
     moves = wanted - wanted.mean(axis=0)
     signal, noise = np.square(moves if moves.any() else wanted).sum(), np.square(gap).sum()

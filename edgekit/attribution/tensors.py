@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -15,12 +14,9 @@ from edgekit.runtimes import OpenOptions, runtime_for
 from edgekit.runtimes.jobs import TensorsJob
 from edgekit.surgery.base import Graph
 from edgekit.surgery.jobs import ReadGraphJob, TapJob
-from edgekit.types import Blob, TensorSpec
+from edgekit.surgery.taps import computed, numbers, tap_groups
+from edgekit.types import Blob
 from edgekit.workbench import Workbench
-
-#: Tensors that are tapped together hold at most so many bytes of one sample, so that memory stays near what the
-#: engine itself needs.
-TAPPED_BYTES = 32 << 20
 
 #: Groups of taps that an engine may refuse; each is halved, down to the tensor that it cannot show.
 MOST_REFUSED = 16
@@ -59,7 +55,7 @@ class Opened:
     bench: Workbench
 
     def look(self, inputs: Mapping[str, Blob], tensors: Sequence[str] | None = None) -> Seen:
-        """Run it with taps, as many at a time as `TAPPED_BYTES` allows.
+        """Run it with taps, as many at a time as `edgekit.surgery.taps` allows.
 
         Args:
             inputs: one ``.npy`` per input name, samples first.
@@ -67,8 +63,8 @@ class Opened:
         """
         found: dict[str, np.ndarray] = {}
         outputs = []
-        longest = _longest(inputs, self.bench)
-        waiting, refused = list(self._groups(self.computed() if tensors is None else tensors, longest)), 0
+        wanted, longest = numbers(self.graph) if tensors is None else tensors, _longest(inputs, self.bench)
+        waiting, refused = list(tap_groups(self.graph, wanted, longest)), 0
         while waiting:
             group = waiting.pop(0)
             try:
@@ -84,24 +80,11 @@ class Opened:
                 continue
             found |= {name: given[name] for name in group if name in given}
             outputs.append({name: given[name] for name in self.graph.outputs if name in given})
-        return Seen({name: found[name] for name in self.order() if name in found}, tuple(outputs))
+        return Seen({name: found[name] for name in computed(self.graph) if name in found}, tuple(outputs))
 
     def values(self, inputs: Mapping[str, Blob], tensors: Sequence[str] | None = None) -> Mapping[str, np.ndarray]:
         """Tensors by name, see `look`."""
         return self.look(inputs, tensors).tensors
-
-    def computed(self) -> list[str]:
-        """Tensors of floating point, and those of integers that stand for such."""
-        specs = self.graph.tensors
-        return [
-            name
-            for name in self.order()
-            if (name in specs and specs[name].dtype.startswith("float")) or name in self.graph.quantized
-        ]
-
-    def order(self) -> list[str]:
-        """Every tensor that an operator computes."""
-        return list(dict.fromkeys(name for operator in self.graph.operators for name in operator.outputs))
 
     def outputs(
         self, inputs: Mapping[str, Blob], files: tuple[Blob, ...] | None = None, *, whole: bool = False
@@ -123,19 +106,6 @@ class Opened:
         job = TapJob(self.target, self.files, tuple(tensors))
         return self.bench.executor.run(job, conversion_context(None)).files
 
-    def _groups(self, tensors: Sequence[str], longest: int) -> Iterator[list[str]]:
-        group: list[str] = []
-        held = 0
-        for name in tensors:
-            size = _bytes(self.graph.tensors.get(name), longest)
-            if group and held + size > TAPPED_BYTES:
-                yield group
-                group, held = [], 0
-            group.append(name)
-            held += size
-        if group:
-            yield group
-
 
 def look_into(target: str, files: tuple[Blob, ...], context: Context, options: OpenOptions, bench: Workbench) -> Opened:
     """Read the graph of an artifact.
@@ -152,11 +122,3 @@ def _longest(inputs: Mapping[str, Blob], bench: Workbench) -> int:
     """The longest axis of any input besides its samples."""
     shapes = [np.load(bench.executor.path(blob), mmap_mode="r").shape[1:] for blob in inputs.values()]
     return max((length for shape in shapes for length in shape), default=1)
-
-
-def _bytes(spec: TensorSpec | None, longest: int) -> int:
-    """Of one sample: a guess where lengths are free, that of the batch 1 and others as the longest of the inputs."""
-    if spec is None:
-        return 0
-    lengths = [length or (longest if axis else 1) for axis, length in enumerate(spec.shape)]
-    return prod(lengths) * np.dtype(spec.dtype).itemsize

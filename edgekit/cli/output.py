@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,9 +53,19 @@ class Output:
 
             from edgekit.report.terminal import view
 
-            console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-            console.print(view(result))
+            console = Console(width=_width(), highlight=False)
+            with console.capture() as captured:
+                console.print(view(result))
+            shown = captured.get()
+            if not sys.stdout.isatty():  # files and other programs have no use for the blanks that fill a line
+                shown = "\n".join(line.rstrip() for line in shown.split("\n"))
+            print(shown, end="")  # noqa: T201 -- drawn by Rich above
         raise typer.Exit(0 if result.ok else result.exit_code)
+
+
+def _width() -> int | None:
+    """None for a terminal, which tells; else what the user sets, or what the lines are made for."""
+    return None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH
 
 
 @contextmanager

@@ -55,11 +55,15 @@ def check_names(signature: Signature, arrays: Mapping[str, np.ndarray], origin: 
     """
     names = [spec.name for spec in signature.inputs]
     if set(arrays) != set(names):
+        more = [name for name in arrays if name not in names]
+        only_more = len(more) == 1 and len(arrays) == len(names) + 1
         raise DataError(
             "wrong-input-names",
             f"{origin} should hold one array for each input: {', '.join(map(str, signature.inputs))}.",
             received=", ".join(arrays) or "no arrays",
-            hint=f"Name the arrays {', '.join(names)}; if one holds labels, say so with --labels NAME.",
+            hint=f"If {more[0]} holds the labels, say so: --labels {more[0]}; else leave it out."
+            if only_more
+            else f"Name the arrays {', '.join(names)}; if one holds labels, say so with --labels NAME.",
         )
 
 

@@ -30,7 +30,7 @@ from edgekit.golden import Golden, GoldenSize, golden_file
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import Kit
-from edgekit.parity.coverage import Range, covered, ranges
+from edgekit.parity.coverage import Range, beyond, covered, ranges
 from edgekit.parity.evaluate import OtherSize, Reference, with_labels
 from edgekit.parity.task import ACCURACY, Metric
 from edgekit.samples import Samples, golden_rows, save_arrays
@@ -274,4 +274,5 @@ def stored_reference(kit: Kit, bench: Workbench) -> Reference:
 
 def with_known(reference: Reference, inputs: Mapping[str, np.ndarray], known: Mapping[str, Range]) -> Reference:
     """The reference with the ranges of all real samples that were met, and the share of them that its inputs span."""
-    return replace(reference, known=known, range_covered=covered(ranges(inputs), known))
+    met = ranges(inputs)
+    return replace(reference, known=known, range_covered=covered(met, known), beyond=beyond(met, known))

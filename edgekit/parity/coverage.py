@@ -59,3 +59,22 @@ def covered(compared: Mapping[str, Range], known: Mapping[str, Range]) -> float 
         if name in compared and high > low and (low < compared[name][0] or high > compared[name][1])
     ]
     return min(shares, default=None)
+
+
+def beyond(compared: Mapping[str, Range], known: Mapping[str, Range]) -> tuple[str, ...]:
+    """A sentence for each input that reaches further past what is known than that is wide: it may be scaled otherwise.
+
+    Args:
+        compared: of the samples that were run.
+        known: of samples that were met elsewhere, such as those of a calibration.
+    """
+    return tuple(
+        f"input {name} spans {_span(compared[name])} here and {_span((low, high))} in the samples of export and "
+        "calibration: integers saturate beyond that. Are these samples scaled as the model expects?"
+        for name, (low, high) in known.items()
+        if name in compared and max(low - compared[name][0], compared[name][1] - high) > high - low
+    )
+
+
+def _span(found: Range) -> str:
+    return f"{found[0]:.4g} to {found[1]:.4g}"

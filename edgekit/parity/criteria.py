@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from edgekit.checked import Derivation, OutputParity, Parity
 from edgekit.errors import UsageError
 from edgekit.parity.accuracy import as_scores
-from edgekit.parity.intervals import share_interval
+from edgekit.parity.columns import column_faults
+from edgekit.parity.intervals import share_interval, share_samples
 from edgekit.parity.metrics import (
     Agreement,
     Difference,
@@ -33,7 +34,7 @@ from edgekit.parity.metrics import (
     top1_agreement,
     top_overlap,
 )
-from edgekit.parity.tolerance import MULTIPLE, derive, origin
+from edgekit.parity.tolerance import CORRECT, MULTIPLE, derive, origin
 from edgekit.results import unique
 from edgekit.types import Evidence, Verdict, worst
 
@@ -106,6 +107,7 @@ def judge(
     task: str | None = None,
     values: str | None = None,
     measured: bool = False,
+    doubts: bool = True,
 ) -> Parity:
     """Compare outputs with those of the source.
 
@@ -120,6 +122,7 @@ def judge(
         task: the output that the user's labels are about, which therefore holds classes; None without labels.
         values: the output that the user's labels are values of, which therefore holds no classes.
         measured: whether the user's task metric is judged beside this.
+        doubts: whether what is weak counts and is told; not for samples that can only fail.
 
     Raises:
         UsageError: the precision is unknown.
@@ -152,6 +155,8 @@ def judge(
         findings.extend(("weak", reason) if doubtful else (found, reason) for found, reason in one.shortfalls)
     if policy.agreement and not measured and compared and not any(one.judged for one in compared):
         findings.append(("weak", _no_task_metric(precision)))
+    if not doubts:
+        findings = [one for one in findings if one[0] == "failed"]
     verdict = worst(["verified", *(found for found, _ in findings)])
     found = replace(evidence, variance={one.figures.name: one.variance for one in compared})
     return Parity(verdict, unique(reason for _, reason in findings), tuple(one.figures for one in compared), found)
@@ -237,6 +242,9 @@ def _compare(
     else:
         own = max(noise.get("one-ulp", 0.0), 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
         shortfalls = [] if whole else list(_findings_about_size(name, diff, policy, bound, own, tolerance is None))
+        if policy.bounded and tolerance is None and noise and not shortfalls:
+            found = column_faults(name, want, have, max(own, *noise.values()))
+            shortfalls.extend(("failed", reason) for reason in found)
         if agreement is not None and (whole or policy.agreement):
             what = f"output {name}: {_agreeing(want)}"
             shortfalls.extend(_findings_about_agreement(what, agreement, certain=certain))
@@ -298,15 +306,15 @@ def _findings_about_size(
 ) -> Iterator[Finding]:
     """SQNR and the largest difference.
 
-    ``own`` is what the source cannot be held under: its noise floor, or one rounding of numbers of its size. A source
-    that one such step moves past the bound can only be held to the same multiple of it.
+    ``own`` is what the source cannot be held under: its noise floor, or one rounding of numbers of its size. Where the
+    bound is nearer than correct artifacts come for a source of so much noise, what is within the multiple is a doubt.
     """
     near = policy.bounded and derived and diff.max_abs <= MULTIPLE * own
     why = f", but one rounding moves the source itself by {own:.3g}"
     if bound is not None and diff.max_abs > bound.tolerance:
         limit = f"{bound.tolerance:.3g} ({origin(bound)})"
         text = f"output {name}: the largest difference {diff.max_abs:.3g} is over {limit}"
-        excused = near and bound.tolerance < own
+        excused = near and bound.tolerance < CORRECT * own
         yield ("weak", f"{text}{why}.") if excused else ("failed", f"{text}.")
     gate = policy.decibel if derived or not policy.bounded else None
     if gate is not None and diff.sqnr_db is not None and diff.sqnr_db < gate:
@@ -327,7 +335,9 @@ def _findings_about_agreement(what: str, agreement: Agreement, *, certain: bool)
     elif high < AGREEMENT_GOAL:
         yield "weak", f"{text} is under {AGREEMENT_GOAL:g}; if these are class scores, --labels lets that be judged."
     elif low < AGREEMENT_SHOWN:
-        yield "weak", f"{text} is not shown to reach {AGREEMENT_SHOWN:g}."
+        least = share_samples(AGREEMENT_SHOWN)
+        more = f", which takes {least} samples or more (--data)" if agreement.samples < least else ""
+        yield "weak", f"{text} is not shown to reach {AGREEMENT_SHOWN:g}{more}."
     elif not agreement.varies:
         yield "weak", f"{what} says nothing: the source gives the same class for every sample."
 

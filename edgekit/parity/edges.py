@@ -52,9 +52,8 @@ def judge_edges(
     if not wanted:
         return None
     where = replace(evidence, inputs="generated", range_covered=None, reacts={})
-    judged = judge(
-        wanted, have, precision="fp32" if precision == "fp32" else "int8-weights", noise=noise, evidence=where
-    )
+    judged_by = "fp32" if precision == "fp32" else "int8-weights"
+    judged = judge(wanted, have, precision=judged_by, noise=noise, evidence=where, doubts=False)
     reasons = judged.reasons if precision == "fp32" else tuple(_not_numbers(have))
     if judged.verdict != "failed" or not reasons:
         return None

@@ -12,6 +12,7 @@ from edgekit.checked import DefaultRun, Parity
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.parity.accuracy import AccuracyJudgement, task_outputs
+from edgekit.parity.batches import batch_faults
 from edgekit.parity.coverage import Range
 from edgekit.parity.criteria import judge
 from edgekit.parity.default_run import default_run
@@ -64,6 +65,7 @@ class Reference:
         sizes: what a free dimension besides the batch is proven with.
         task: what the labels are for; accuracy where there are labels and this is None. See `with_labels`.
         known: least and largest number of each input over all real samples that were met.
+        beyond: a sentence for each input that reaches far beyond that.
         range_covered: see `Evidence`.
     """
 
@@ -77,6 +79,7 @@ class Reference:
     sizes: tuple[OtherSize, ...] = ()
     task: Task | None = None
     known: Mapping[str, Range] = field(default_factory=dict)
+    beyond: tuple[str, ...] = ()
     range_covered: float | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -167,6 +170,8 @@ def evaluate(
     shapes = _shapes(reference, others, ran, executor)
     evidence = reference.evidence(unique(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes))
     faults = signature_faults(reference.signature, ran.signature)
+    source = reference.arrays()
+    worse = batch_faults(source, [_as_source(source, paths) for paths in outputs], ran.batches, precision)
     parities = [_judge(reference, paths, precision, evidence, tolerance, measured) for paths in outputs]
     for size, blobs in zip(others, ran.sizes, strict=True):
         if blobs:
@@ -178,7 +183,7 @@ def evaluate(
     doubts = () if faults else _sizes_not_run(ran.signature, shapes)
     return Evaluation(
         signature=ran.signature,
-        parity=_merge(parities, faults, (*doubts, *_not_pinned(precision, job.options, ran.effective))),
+        parity=_merge(parities, (*faults, *worse), (*doubts, *_not_pinned(precision, job.options, ran.effective))),
         outputs=outputs[0],
         fixed=() if faults else not_kept(reference.signature, ran.signature),
         effective=ran.effective,

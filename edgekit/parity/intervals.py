@@ -62,6 +62,15 @@ def share_interval(hits: float, samples: int) -> tuple[float, float]:
     return clopper_pearson(max(0, below), samples)[0], clopper_pearson(min(samples, above), samples)[1]
 
 
+def share_samples(share: float) -> int:
+    """The least samples that show a share when all of them agree: ``share ** samples <= ALPHA / 2``.
+
+    Args:
+        share: between 0 and 1.
+    """
+    return math.ceil(math.log(ALPHA / 2) / math.log(share))
+
+
 def wilson(hits: int, samples: int) -> tuple[float, float]:
     """The 95 % score interval of a share; Wilson, JASA 22 (1927)."""
     share, z2 = hits / samples, Z95**2

@@ -110,7 +110,7 @@ def spread(array: Array) -> Spread:
     """Deviation and variation of an array ``(samples, ...)``."""
     count, total, square, nonfinite = 0, 0.0, 0.0, 0
     low, high = np.full(array.shape[1:], np.inf), np.full(array.shape[1:], -np.inf)
-    for (block,) in _blocks(array):
+    for (block,) in blocks(array):
         finite = np.isfinite(block)
         values = block[finite]
         count, nonfinite = count + values.size, nonfinite + block.size - values.size
@@ -120,7 +120,7 @@ def spread(array: Array) -> Spread:
     if not count:
         return Spread(0.0, 0.0, varies=False, nonfinite=nonfinite)
     mean = total / count
-    about_mean = sum(_squares(block, mean) for (block,) in _blocks(array))
+    about_mean = sum(_squares(block, mean) for (block,) in blocks(array))
     peak = max(abs(float(np.min(low))), abs(float(np.max(high))))
     moves = float(np.max(high - low, where=np.isfinite(low), initial=0.0))
     return Spread((about_mean / count) ** 0.5, (square / count) ** 0.5, moves > CONSTANT_SHARE * peak, nonfinite)
@@ -137,7 +137,7 @@ def difference(reference: Array, got: Array, deviation: float) -> Difference:
     centre = _means(reference, got)
     max_abs = max_rel = signal = plain = noise = noisiest = cross = energy = 0.0
     spoiled = compared = 0
-    for want, have in _blocks(reference, got):
+    for want, have in blocks(reference, got):
         both = np.isfinite(want) & np.isfinite(have)
         compared += int(np.count_nonzero(both))
         spoiled += int(np.count_nonzero(~both & (want != have) & ~(np.isnan(want) & np.isnan(have))))
@@ -174,7 +174,7 @@ def are_probabilities(array: Array) -> bool:
     if array.ndim < 2 or array.shape[-1] < 2 or not np.issubdtype(array.dtype, np.floating):
         return False
     found = False
-    for (block,) in _blocks(array):
+    for (block,) in blocks(array):
         rows = block.reshape(-1, block.shape[-1])
         rows = rows[np.isfinite(rows).all(axis=1)]
         if (rows < 0).any() or (np.abs(rows.sum(axis=1) - 1) > SUM_SLACK).any():
@@ -187,7 +187,7 @@ def top1_agreement(reference: Array, got: Array) -> Agreement:
     """How often the largest element of the last axis is the same; the first of equals counts, a NaN never agrees."""
     hits, varies = 0.0, False
     first: NDArray[np.intp] | None = None
-    for want, have in _blocks(reference, got):
+    for want, have in blocks(reference, got):
         best = np.argmax(want, axis=-1)
         same = (best == np.argmax(have, axis=-1)) & ~np.isnan(have).any(axis=-1)
         hits += float(same.reshape(len(same), -1).mean(axis=1).sum())
@@ -211,7 +211,7 @@ def top_overlap(reference: Array, got: Array) -> float | None:
         return None
     best = min(BEST, reference.shape[1] - 1)
     shared = 0
-    for want, have in _blocks(reference, got):
+    for want, have in blocks(reference, got):
         wanted, found = (np.argsort(-scores, axis=1, kind="stable")[:, :best] for scores in (want, have))
         shared += int((wanted[:, :, None] == found[:, None, :]).sum())
     return float(shared / (len(reference) * best))
@@ -224,7 +224,7 @@ def equal_samples(reference: Array, got: Array) -> int:
     return int(np.count_nonzero((reference == got).reshape(len(reference), -1).all(axis=1)))
 
 
-def _blocks(*arrays: Array) -> Iterator[tuple[Floats, ...]]:
+def blocks(*arrays: Array) -> Iterator[tuple[Floats, ...]]:
     """The arrays in step, some samples at a time, as float64; at least one axis is left in each."""
     rows = max(1, BLOCK_ELEMENTS // max(1, int(np.prod(arrays[0].shape[1:]))))
     for start in range(0, len(arrays[0]) if arrays[0].size else 0, rows):
@@ -235,7 +235,7 @@ def _means(reference: Array, got: Array) -> Floats:
     """The reference's mean over samples, element by element, where both are finite."""
     total = np.zeros(reference.shape[1:])
     count = np.zeros(reference.shape[1:], dtype=np.int64)
-    for want, have in _blocks(reference, got):
+    for want, have in blocks(reference, got):
         both = np.isfinite(want) & np.isfinite(have)
         total += np.where(both, want, 0.0).sum(axis=0)
         count += both.sum(axis=0)

@@ -18,6 +18,9 @@ from edgekit.checked import Derivation
 #: adds its own. Seventeen models of all kinds, ResNet-50 among them, on three engines differed by 17 times at most.
 MULTIPLE = 64.0
 
+#: By how many times correct artifacts do differ, by the same measurement: no bound under that can fail one.
+CORRECT = 17.0
+
 #: Bounds of the fp32 tolerance as shares of the output's deviation. The upper is eight times the worst of all
 #: correct routes measured; the lower keeps the tolerance above rounding where the noise happens to vanish.
 TOLERANCE_LOW, TOLERANCE_HIGH = 1e-4, 1e-3

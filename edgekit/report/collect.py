@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from edgekit.checked import Accuracy, CheckRow, OutputParity
 from edgekit.figures import ArtifactResult, BenchRow, Comparison, Pays, Quantization, Recommendation, SourceSummary
@@ -134,6 +135,8 @@ class Summary:
         sensitivity: the operators of each fp32 artifact that was ranked.
         history: earlier checks of the same artifacts.
         notes: warnings of the commands and what this report leaves out.
+        against: what a single check compared with.
+        stored: whether the kit keeps all of this.
     """
 
     title: str
@@ -149,6 +152,8 @@ class Summary:
     notes: tuple[str, ...]
     sensitivity: tuple[SensitivityRow, ...] = ()
     history: tuple[Trend, ...] = ()
+    against: str | None = None
+    stored: bool = True
 
     @property
     def meaning(self) -> str:
@@ -214,8 +219,9 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
     }
     notes += [f"{row.target} {row.precision}: {reason}" for row in ranked.values() for reason in row.reasons]
     comparisons = [row for document in documents if isinstance(document, BenchResult) for row in document.comparisons]
+    against = documents[0].against if len(documents) == 1 and isinstance(documents[0], CheckResult) else None
     return Summary(
-        title=source.path if source is not None else kit or "results",
+        title=source.path if source is not None else kit or _file(documents) or "results",
         kit=kit,
         verdict=documents[0].verdict if len(documents) == 1 else worst(_verdicts(lines)),
         source=source,
@@ -229,7 +235,16 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
         measured_at=newest.measured_at if newest is not None else run.measured_at if run is not None else None,
         notes=unique(notes),
         sensitivity=tuple(ranked.values()),
+        against=against,
+        stored=kit is not None and all(document.stored for document in documents if isinstance(document, CheckResult)),
     )
+
+
+def _file(documents: Sequence[Document]) -> str | None:
+    """The file that results outside a kit are about; None where there are several."""
+    checks = {row.artifact for document in documents for row in _checks(document)}
+    found = checks | {row.artifact for document in documents for row in _timings(document)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _newest(rows: Iterable[CheckRow]) -> dict[tuple[str, ...], CheckRow]:
@@ -264,10 +279,13 @@ def _lines(made: dict[tuple[str, str], ArtifactResult], rows: Sequence[CheckRow 
 
 
 def _current(row: CheckRow | BenchRow, made: ArtifactResult | None) -> bool:
-    """Whether a check or timing is of the artifact that the kit holds now; paths carry its digest."""
+    """Whether a check or timing is of the artifact that the kit holds now.
+
+    The folder's name carries the digest; where the kit lies may have changed between two commands.
+    """
     if made is None or made.path is None or "/" not in row.artifact:
         return True
-    return row.artifact.endswith(made.path) or made.path.endswith(row.artifact)
+    return Path(row.artifact).parts[-2:] == Path(made.path).parts[-2:]
 
 
 def _setting(row: BenchRow) -> tuple[object, ...]:
@@ -281,7 +299,14 @@ def _artifacts(document: Document) -> tuple[ArtifactResult, ...]:
 def _checks(document: Document) -> tuple[CheckRow, ...]:
     if isinstance(document, RunResult):
         return document.checks
-    return document.results if isinstance(document, CheckResult) else ()
+    if not isinstance(document, CheckResult):
+        return ()
+    return document.results if document.kit is not None else tuple(map(_of_a_file, document.results))
+
+
+def _of_a_file(row: CheckRow) -> CheckRow:
+    """A file of its own was not made from what it is compared with: it has layers, and no stages."""
+    return replace(row, stages=(), blame=None if row.blame is None else replace(row.blame, stage=""))
 
 
 def _timings(document: Document) -> tuple[BenchRow, ...]:
@@ -311,6 +336,8 @@ def reasons_by_text(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
 
 def commands(summary: Summary) -> tuple[str, ...]:
     """Shell commands that make the artifacts again by the same routes, and check and time them."""
+    if summary.kit is None and summary.against is not None and len(summary.lines) == 1:
+        return (f"edgekit check {shlex.quote(summary.title)} --against {shlex.quote(summary.against)}",)
     kit = shlex.quote(summary.kit) if summary.kit else "KIT"
     model = shlex.quote(summary.source.path) if summary.source is not None else "MODEL"
     found = []

@@ -69,7 +69,7 @@ def _head(summary: Summary) -> str:
             else f"{summary.source.framework}, {text.count(count, 'parameter')}"
         )
         facts.append(escape(known))
-    facts += [escape(phrase) for phrase in text.judged_on(summary.evidence)]
+    facts += [escape(phrase) for phrase in text.judged_on(summary.evidence, summary.against)]
     if summary.measured_at:
         facts.append(escape(f"measured {text.moment(summary.measured_at)}"))
     return f'<h1>{escape(summary.title)}</h1>\n<p class="meta">{" · ".join(facts)}</p>\n'

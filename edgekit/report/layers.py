@@ -46,8 +46,8 @@ def title(row: CheckRow) -> str:
 
 
 def stage(row: CheckRow) -> str | None:
-    """The stage of a culprit, without the layer."""
-    return None if row.blame is None else row.blame.stage
+    """The stage of a culprit, without the layer; None for a file of its own, which went through none."""
+    return None if row.blame is None else row.blame.stage or None
 
 
 def culprit_index(row: CheckRow) -> int | None:
@@ -104,14 +104,25 @@ def unknown(row: CheckRow) -> str:
 
 
 def _culprit_sentence(row: CheckRow, blame: Blame) -> str:
-    sentence = f"{name(row)}: the fault begins in stage {blame.stage}, in {blame.where or 'no single layer'}"
+    sentence = f"{name(row)}: {_place(row, blame)}"
     wrong = first_shown_wrong(row)
     if wrong is None:
         return f"{sentence}."
+    which = "it" if wrong.layer == blame.layer else wrong.layer
     gap = f"differs by up to {text.number(wrong.max_abs, 2)}"
     allowed = "" if wrong.tolerance is None else f" where {text.number(wrong.tolerance, 2)} is allowed"
     ratio = "" if wrong.sqnr_db is None else f" ({wrong.sqnr_db:.1f} dB)"
-    return f"{sentence}. What comes out of {wrong.layer} {gap}{allowed}{ratio}."
+    return f"{sentence}. What comes out of {which} {gap}{allowed}{ratio}."
+
+
+def _place(row: CheckRow, blame: Blame) -> str:
+    """Where the fault begins: stage and layer, as far as they are known."""
+    if blame.where:
+        return f"the fault begins in {f'stage {blame.stage}, in ' if blame.stage else ''}{blame.where}"
+    known = sum(layer.good is not None for layer in row.layers)
+    hold = f": all {text.count(known, 'layer')} that can be compared hold" if first_shown_wrong(row) is None else ""
+    none = f"no single layer is to blame{hold if known else ''}"
+    return f"the fault begins in stage {blame.stage}; {none}" if blame.stage else none
 
 
 def _held_sentence(row: CheckRow) -> str:

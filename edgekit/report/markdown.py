@@ -17,7 +17,7 @@ def to_markdown(summaries: Sequence[Summary]) -> str:
 def _lines(summary: Summary) -> Iterator[str]:
     yield f"# {_escape(summary.title)}: {summary.verdict}"
     yield ""
-    for phrase in text.judged_on(summary.evidence):
+    for phrase in text.judged_on(summary.evidence, summary.against):
         yield f"- {_escape(phrase)}"
     if summary.measured_at:
         yield f"- measured {text.moment(summary.measured_at)}"

@@ -98,8 +98,8 @@ def _culprit(points: Sequence[Point], places: Sequence[float]) -> str:
         if point.kind == "culprit":
             late = x > WIDTH / 2
             found += (
-                f'<line class="culprit" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 16}" y2="{_TOP + _HEIGHT}"/>'
-                f'<text class="culprit" x="{x + (-7 if late else 7):.1f}" y="{_TOP - 6}" '
+                f'<line class="culprit" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 20}" y2="{_TOP + _HEIGHT}"/>'
+                f'<text class="culprit" x="{x + (-7 if late else 7):.1f}" y="{_TOP - 9}" '
                 f'text-anchor="{"end" if late else "start"}">{escape(_end(point.name, 48))}</text>'
             )
     return found

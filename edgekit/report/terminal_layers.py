@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from edgekit.checked import CheckRow
@@ -40,10 +42,18 @@ def layers_view(summary: Summary) -> Iterator[RenderableType]:
             yield plain(f"Reproduce it:\n  {check.failing.command}")
         if check.layers:
             yield LayerTable(check)
-            yield plain(f"{_left_out(check)}\n", "dim")
+            if left_out := _left_out(check):
+                yield plain(f"{left_out}\n", "dim")
     if any(check.layers for check in checks):
-        whole = f"edgekit report {summary.kit} -o report.html" if summary.kit else "--json"
-        yield plain(f"{layers.ADDED} All layers: {whole}\n", "dim")
+        yield plain(layers.ADDED, "dim")
+        yield plain(f"All layers:{_whole(summary)}\n", "dim")
+
+
+def _whole(summary: Summary) -> str:
+    """What shows every layer: a kit keeps its checks, but not those with something else than its source."""
+    if summary.stored:
+        return f"\n  edgekit report {shlex.quote(str(summary.kit))} -o report.html"
+    return " --json > check.json; edgekit report check.json -o report.html"
 
 
 class LayerTable:
@@ -60,8 +70,13 @@ class LayerTable:
         marked = any(answer in _MARKS for answer in held)
         widths = self._widths(options.max_width - (_MARK if marked else 0))
         drawn = _drawn(marked, {header[index]: index >= table.figures for index in widths})
-        for row, answer in zip(table.rows, held, strict=True):
-            cells = [shortened(row[index], width, ends=header[index] != "Kind") for index, width in widths.items()]
+        columns = [
+            [shortened(row[index], width, ends=False) for row in table.rows]
+            if header[index] == "Kind"
+            else told_apart([row[index] for row in table.rows], width)
+            for index, width in widths.items()
+        ]
+        for cells, answer in zip(zip(*columns, strict=True), held, strict=True):
             marks = [_MARKS.get(answer, "")] if marked else []
             drawn.add_row(*marks, *map(Text, cells), style=_STYLES.get(answer, ""))
         yield drawn
@@ -109,6 +124,25 @@ def shortened(cell: str, width: int, *, ends: bool) -> str:
     if len(cell) <= width:
         return cell
     return f"…{cell[1 - width :]}" if ends else f"{cell[: width - 1]}…"
+
+
+def told_apart(names: Sequence[str], width: int) -> list[str]:
+    """Names in ``width`` characters by their ends; those that would read alike lose the end that they share.
+
+    Args:
+        names: of one column.
+        width: at least 3.
+    """
+    short = [shortened(name, width, ends=True) for name in names]
+    found = []
+    for name, mine in zip(names, short, strict=True):
+        alike = {other for other, its in zip(names, short, strict=True) if its == mine}
+        if len(alike) > 1:
+            backwards = zip(*(other[::-1] for other in alike), strict=False)
+            common = sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, backwards))
+            mine = f"{shortened(name[:-common], width - 1, ends=True)}…"
+        found.append(mine)
+    return found
 
 
 def _drawn(marked: bool, figures: Mapping[str, bool]) -> Table:

@@ -39,7 +39,7 @@ def head(summary: Summary) -> RenderableType:
     from rich.text import Text
 
     line = Text.assemble((summary.title, "bold"), "  ", verdict_text(summary.verdict), f": {summary.meaning}")
-    return Text.assemble(line, "\n", ("; ".join(text.judged_on(summary.evidence)), "dim"))
+    return Text.assemble(line, "\n", ("; ".join(text.judged_on(summary.evidence, summary.against)), "dim"))
 
 
 def pays_list(summary: Summary) -> Iterator[RenderableType]:

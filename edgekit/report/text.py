@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from edgekit.checked import Accuracy, Distance, LayerParity, OutputParity
 from edgekit.figures import ArtifactResult, Pays, Quantization
@@ -100,15 +102,28 @@ def count(number_of: int, noun: str) -> str:
     return f"{number_of:,} {noun}{'' if number_of == 1 else 's'}"
 
 
-def judged_on(found: Mapping[str, Evidence]) -> list[str]:
-    """What the verdicts rest on: one phrase for each different evidence, with the commands where they differ."""
+def judged_on(found: Mapping[str, Evidence], against: str | None = None) -> list[str]:
+    """What the verdicts rest on: one phrase for each different evidence, with the commands where they differ.
+
+    Args:
+        found: by command.
+        against: what a single check compared with.
+    """
     phrases: dict[str, list[str]] = {}
     for command, what in found.items():
         phrases.setdefault(evidence(what), []).append(command)
     verbs = {phrase: "timed" if commands == ["bench"] else "judged" for phrase, commands in phrases.items()}
     if len(phrases) == 1:
-        return [f"{verbs[phrase]} on {phrase}" for phrase in phrases]
+        verb = f"compared with {near(against)}" if against else None
+        return [f"{verb or verbs[phrase]} on {phrase}" for phrase in phrases]
     return [f"{', '.join(commands)} {verbs[phrase]} on {phrase}" for phrase, commands in phrases.items()]
+
+
+def near(path: str) -> str:
+    """A path as seen from the folder of the command, where it lies in that."""
+    with suppress(ValueError):
+        return str(Path(path).relative_to(Path.cwd()))
+    return path
 
 
 def evidence(what: Evidence) -> str:

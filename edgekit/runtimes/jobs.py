@@ -94,7 +94,9 @@ class RunJob(Job[RunResult]):
                 work.progress(Progress(f"run on {self.runtime} with batch {batch}"))
                 some = {name: array[: REPEATED * batch] for name, array in inputs.items()}
                 again = run_samples(session, some, batch)
-                outputs.append(save_arrays(work, f"out{batch}", _completed(again, first)))
+                outputs.append(
+                    save_arrays(work, f"out{batch}", _completed(again, first, len(next(iter(some.values())))))
+                )
             sizes = tuple(self._at_other_size(work, session, index, batches[-1]) for index in range(len(self.sizes)))
             edges = self._at_edges(work, session, batches[-1])
             signature, effective = session.signature, session.effective()
@@ -260,10 +262,10 @@ def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) 
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _completed(some: Arrays, first: Arrays) -> Arrays:
-    """Outputs of the first samples, with the others as they came out before; an odd shape stays alone and shows."""
+def _completed(some: Arrays, first: Arrays, count: int) -> Arrays:
+    """Outputs of the first few samples, with the others as they came out before; an odd shape stays alone and shows."""
     return {
-        name: np.concatenate([array, first[name][len(array) :]]) if array.shape[1:] == first[name].shape[1:] else array
+        name: np.concatenate([array, first[name][count:]]) if array.shape == (count, *first[name].shape[1:]) else array
         for name, array in some.items()
     }
 

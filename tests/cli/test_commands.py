@@ -256,6 +256,13 @@ def test_predict(kit: Path, digits: Path, tmp_path: Path) -> None:
         assert (made["probs"].argmax(axis=1) == given["label"]).mean() > 0.9
 
 
+@pytest.mark.parametrize(("columns", "width"), [("", 110), ("80", 80)])
+def test_what_goes_into_a_file_is_as_wide_as_asked_and_ends_without_blanks(columns: str, width: int, kit: Path) -> None:
+    lines = edgekit("report", kit, cwd=kit, variables={"COLUMNS": columns}).out.splitlines()
+    assert width - 30 < max(map(len, lines)) <= width
+    assert not any(line.endswith(" ") for line in lines)
+
+
 def test_report_inspect_and_doctor(kit: Path, tmp_path: Path) -> None:
     report = edgekit("report", kit, "-o", "report.md", "--json", cwd=tmp_path).document
     assert report["schema"].startswith("edgekit.report/")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.data.checks import check_names
 from edgekit.data.read import read_samples
 from edgekit.errors import DataError
 from edgekit.samples import Samples, split3
@@ -177,3 +178,11 @@ def test_what_is_no_data_is_refused(
 def test_a_file_whose_name_holds_a_question_mark_is_that_file(bench: Workbench, tmp_path: Path) -> None:
     np.save(tmp_path / "x?scale=1.npy", np.zeros((4, 3), np.float32))
     assert len(read_samples(tmp_path / "x?scale=1.npy", bench, X)) == 4
+
+
+def test_an_array_that_may_be_the_labels_is_named_in_the_hint() -> None:
+    image = TensorSpec("image", (None, 2), "float32")
+    arrays: dict[str, np.ndarray] = {"image": np.zeros((3, 2), np.float32), "digit": np.zeros(3)}
+    with pytest.raises(DataError) as caught:
+        check_names(Signature((image,), ()), arrays, "test.npz")
+    assert "--labels digit" in caught.value.hint

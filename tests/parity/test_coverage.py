@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgekit.parity import coverage
-from edgekit.parity.coverage import covered, joined, ranges
+from edgekit.parity.coverage import beyond, covered, joined, ranges
 
 Array = NDArray[Any]
 
@@ -42,3 +42,10 @@ def test_nothing_is_said_where_nothing_wider_is_known() -> None:
     assert covered({"x": (0.0, 1.0)}, {"y": (0.0, 9.0)}) is None
     assert covered({"x": (0.0, 1.0)}, {"x": (0.2, 0.8)}) is None
     assert covered({"x": (0.0, 1.0)}, {"x": (3.0, 3.0)}) is None
+
+
+def test_samples_of_another_scale_are_named() -> None:
+    known = {"image": (0.0, 1.0), "sound": (-1.0, 1.0)}
+    assert beyond({"image": (0.0, 1.2), "sound": (-2.5, 1.0)}, known) == ()
+    (sentence,) = beyond({"image": (0.0, 255.0), "sound": (-1.0, 1.0)}, known)
+    assert sentence.startswith("input image spans 0 to 255 here and 0 to 1 in the samples of export and calibration")

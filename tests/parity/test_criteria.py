@@ -106,6 +106,14 @@ def test_a_source_that_one_ulp_moves_past_the_tolerance_makes_it_weak() -> None:
     assert any("one rounding moves the source itself by 0.002" in reason for reason in parity.reasons)
 
 
+def test_no_bound_fails_what_correct_artifacts_do_beside_a_source_of_much_noise() -> None:
+    noise = 2e-4  # times 17 is three times the largest bound
+    moved = scores() + np.float32(10 * noise) * np.sign(scores(seed=5))
+    assert check(scores(), moved, floor=noise).verdict == "weak"
+    assert check(scores(), scores() + 100 * (moved - scores()), floor=noise).verdict == "failed"
+    assert check(scores(), moved, floor=noise / 100).verdict == "failed"
+
+
 def test_an_unruly_source_does_not_excuse_garbage() -> None:
     assert check(scores(), with_noise(scores(), 0), floor=0.002).verdict == "failed"
 
@@ -136,6 +144,33 @@ def test_a_shared_offset_does_not_make_unrelated_outputs_agree(precision: str) -
     assert parity.outputs[0].sqnr_db < 0
 
 
+def detections(seed: int = 5) -> Array:
+    """``(samples, 6, 40)``: four rows of boxes in pixels, two of scores."""
+    random = np.random.default_rng(seed)
+    boxes, scored = random.uniform(0, 640, (400, 4, 40)), random.uniform(0, 1, (400, 2, 40))
+    return np.concatenate([boxes, scored], axis=1).astype(np.float32)
+
+
+def test_scores_do_not_hide_behind_boxes_of_another_scale() -> None:
+    want = detections()
+    rounded = with_noise(want, 140)
+    assert check(want, rounded, floor=1e-5).verdict == "verified"
+    rounded[:, 4:] *= 1.01
+    found = check(want, rounded, floor=1e-5)
+    assert found.verdict == "failed"
+    assert found.outputs[0].sqnr_db is not None
+    assert found.outputs[0].sqnr_db > 90
+    assert any("column" in reason and "axis 1" in reason for reason in found.reasons)
+
+
+def test_a_column_within_the_noise_of_the_source_is_right() -> None:
+    """What rounds the boxes rounds the scores beside them, where one sum makes both."""
+    want = detections()
+    got = want.copy()
+    got[:, 4:] += np.float32(1e-3)
+    assert check(want, got, floor=1e-4).verdict == "verified"
+
+
 def test_a_tolerance_of_the_users_takes_the_place_of_the_derived_ones() -> None:
     got = with_noise(scores(), 60)
     assert check(scores(), got).verdict == "failed"
@@ -158,7 +193,7 @@ def close_scores(disagree: int, samples: int = 400, positions: int = 0) -> tuple
 
 AGREEMENTS = [
     (0, "verified", ""),
-    (8, "weak", "392/400 (95 % interval 0.961 to 0.991) is not shown to reach 0.97"),
+    (8, "weak", "392/400 (95 % interval 0.961 to 0.991) is not shown to reach 0.97."),
     (30, "failed", "370/400 (95 % interval 0.895 to 0.949) is under 0.99"),
 ]
 

@@ -370,3 +370,39 @@ def test_what_the_engine_chooses_itself_is_a_second_line(tmp_path: Path, twin_op
 
 def has_bf16() -> bool:
     return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def first_of_batch_onnx(path: Path) -> Path:
+    """The softmax of ``x``; in a batch of several, that of its first sample for each."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    constants = [numpy_helper.from_array(np.array([value]), name) for name, value in (("zero", 0), ("one", 1))]
+    nodes = [
+        helper.make_node("Slice", ["x", "zero", "one", "zero"], ["first"]),
+        helper.make_node("Sub", ["x", "x"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "first"], ["spread"]),
+        helper.make_node("Softmax", ["spread"], ["y"], axis=1),
+    ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "first", value[:1], value[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    checker.check_model(model)
+    save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4-weights"])
+def test_what_only_another_batch_breaks_does_not_drown_among_many_samples(tmp_path: Path, precision: str) -> None:
+    x = np.random.default_rng(0).normal(0, 3, (1000, 4)).astype(np.float32)
+    y = np.exp(x - x.max(axis=1, keepdims=True))
+    files = stored(tmp_path / "source", {"x": x, "y": (y / y.sum(axis=1, keepdims=True)).astype(np.float32)})
+    artifact = first_of_batch_onnx(tmp_path / "first.onnx")
+    signature = Signature(specs("x=?x4:float32"), specs("y=?x4:float32"))
+    with Executor() as executor:
+        inputs, noise = {"x": executor.add(files["x"])}, {"y": {"one-ulp": 1e-7}}
+        known = Reference(signature, inputs, {"y": files["y"]}, noise, {"x": True}, "real")
+        options: dict[str, Any] = {"executor": executor, "context": conversion_context(None)}
+        found = evaluate("onnx", precision, (executor.add(artifact),), known, batches=(1, 3), **options)
+        alone = evaluate("onnx", precision, (executor.add(artifact),), known, batches=(1,), **options)
+    assert (alone.parity.verdict, found.parity.verdict) == ("verified", "failed")
+    assert precision == "fp32" or "dB in batches of 3" in found.parity.reasons[0]

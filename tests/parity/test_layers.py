@@ -195,3 +195,23 @@ def test_a_layer_of_which_one_step_is_wrong_is_not_excused_by_the_others() -> No
     culprit = blame(unrolled, match(layers, {**steps, "y": layers[1].values * np.float32(1.1)}))
     assert culprit is not None
     assert culprit.layer == "first"
+
+
+def test_a_first_layer_that_was_fused_is_excused_by_a_right_one_behind_it() -> None:
+    first, second, last = values(9), values(9), values(9)
+    nameless = graph(("op_0", "x", "t0"), ("op_1", "t0", "y"))
+    layers = [layer("stem/conv", first), layer("stem/norm", second), layer("head", last)]
+    culprit = blame(nameless, match(layers, {"t0": second, "y": last * np.float32(1.1)}))
+    assert culprit is not None
+    assert (culprit.operator.name, culprit.layer) == ("op_1", "head")
+
+
+def test_what_moves_values_is_to_blame_itself_where_its_result_is_wrong() -> None:
+    first, last = values(9), values(9)
+    moved, computed = Operator("move", "Identity", ("t0",), ("t1",)), Operator("head", "Any", ("t1",), ("y",))
+    before = Operator("stem", "Any", ("x",), ("t0",))
+    layers = [layer("stem", first), layer("clip", last), layer("head", last * 2)]
+    tensors = {"t0": first, "t1": last * np.float32(1.1), "y": last**3}
+    culprit = blame(Graph((before, moved, computed), ("x",), ("y",), {}), match(layers, tensors))
+    assert culprit is not None
+    assert (culprit.operator.name, culprit.layer) == ("move", "clip")

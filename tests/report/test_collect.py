@@ -83,3 +83,26 @@ def test_a_check_without_labels_does_not_hide_the_accuracy_of_an_earlier_one() -
     (summary,) = summarise([replace(samples.check_result(), results=(one,)) for one in (row, other)])
     ((check,),) = [line.checks for line in summary.lines]
     assert (check.accuracy, check.verdict) == (row.accuracy, "weak")
+
+
+def test_checks_of_a_kit_that_was_moved_are_still_its_own() -> None:
+    run = samples.run_result()
+    check = samples.check_result()
+    moved = replace(check, results=tuple(replace(row, artifact=f"elsewhere/{row.artifact}") for row in check.results))
+    (here,), (there,) = (summarise([replace(run, checks=()), one]) for one in (check, moved))
+    assert [len(line.checks) for line in there.lines] == [len(line.checks) for line in here.lines]
+    assert not any("left out" in note for note in there.notes)
+
+
+def test_results_about_one_file_carry_its_name() -> None:
+    (row, *_) = samples.check_result().results
+    check = replace(samples.check_result(), kit=None, results=(replace(row, artifact="mine/net.onnx"),))
+    (summary,) = summarise([check])
+    assert (summary.title, summary.stored) == ("mine/net.onnx", False)
+
+
+def test_a_comparison_of_one_file_is_made_again_by_its_own_command() -> None:
+    (row, *_) = samples.check_result().results
+    check = replace(samples.check_result(), kit=None, against="a net.onnx", results=(row,))
+    (summary,) = summarise([check])
+    assert commands(summary) == (f"edgekit check {row.artifact} --against 'a net.onnx'",)

@@ -20,7 +20,7 @@ from edgekit.report.csv_ import to_csv
 from edgekit.report.markdown import to_markdown
 from edgekit.report.render import report
 from edgekit.report.terminal import view
-from edgekit.report.terminal_layers import shared, shortened
+from edgekit.report.terminal_layers import shared, shortened, told_apart
 from edgekit.results import CheckResult, Result
 from tests.attribution.test_check_layers import CULPRIT, planted
 from tests.report import samples
@@ -194,3 +194,31 @@ def test_a_real_fault_is_told_from_the_stored_result(digits_kit: Path, tmp_path:
     assert failing is not None
     assert failing.command in page.text
     assert f"in layer {CULPRIT} (" in " ".join(shown(report(kit), 80).split())
+
+
+def test_a_file_of_its_own_is_blamed_without_a_stage() -> None:
+    row = replace(samples.failed_check(), stages=(samples.stage("export", 17.5, 17.5, "failed"),))
+    words = " ".join(shown(CheckResult(False, "failed", samples.REAL, None, "other.xml", (row,), False), 110).split())
+    assert "onnx fp32: the fault begins in layer conv2d_24 (Conv conv2d_24/Conv)." in words
+    assert f"compared with other.xml on {samples.REAL.samples} real samples" in words
+    assert "stage" not in words.lower()
+    assert "Culprit" not in words
+    assert "All layers: --json" in words
+
+
+def test_a_failure_whose_layers_all_hold_says_so() -> None:
+    row = replace(samples.noisy_check(), verdict="failed", blame=Blame("quantize"))
+    (sentence,) = layers.sentences(row)
+    assert sentence.startswith("onnx int8: the fault begins in stage quantize; no single layer is to blame: all ")
+    assert sentence.endswith(" layers that can be compared hold.")
+
+
+def test_the_command_that_shows_all_layers_can_be_copied() -> None:
+    lines = shown(replace(samples.layers_result(), kit="a kit"), 80).splitlines()
+    assert "  edgekit report 'a kit' -o report.html" in [line.rstrip() for line in lines]
+
+
+def test_names_that_end_alike_are_told_apart() -> None:
+    names = ["max;jit(f)/conv_1/dilated;jit(f)", "max;jit(f)/conv_2/dilated;jit(f)", "probs"]
+    assert told_apart(names, 12) == ["…(f)/conv_1…", "…(f)/conv_2…", "probs"]
+    assert told_apart(names, 40) == names

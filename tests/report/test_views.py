@@ -14,8 +14,8 @@ from rich.console import Console
 
 import edgekit
 from edgekit.checked import Accuracy
-from edgekit.report import svg, text
-from edgekit.report.collect import noise_shares
+from edgekit.report import svg, tables, text
+from edgekit.report.collect import noise_shares, summarise
 from edgekit.report.terminal import VIEWS, view
 from edgekit.results import Result
 from tests.report import samples
@@ -205,3 +205,11 @@ def test_every_result_of_edgekit_has_a_view_in_the_terminal() -> None:
     schemas = {kind.schema for kind in Result.__subclasses__()}
     assert len(schemas) > 8
     assert schemas == set(VIEWS)
+
+
+def test_the_engine_is_named_only_where_a_target_ran_on_several() -> None:
+    check = samples.check_result()
+    (other, *rest) = check.results
+    assert "Runtime" not in tables.checks(summarise([check])[0]).header
+    several = replace(check, results=(other, replace(other, runtime="another"), *rest))
+    assert "Runtime" in tables.checks(summarise([several])[0]).header

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,10 @@ from edgekit.exporter.sources.pins import pinned_inputs
 from edgekit.runtimes import OpenOptions, Runtime, Session, runtime_for
 from edgekit.runtimes.base import Arrays
 from edgekit.runtimes.widths import narrowed
-from edgekit.surgery.base import Graph, Operator
+from edgekit.surgery.base import Operator
 from edgekit.surgery.registry import surgeon_for
+from edgekit.surgery.taps import numbers, tap_groups
 from edgekit.types import Signature
-
-#: Tensors that become outputs together hold at most so many bytes of one sample: an engine keeps them all.
-TAPPED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -70,35 +67,19 @@ class EngineModel(Loaded):
     def _tapped(self) -> list[tuple[Session, dict[str, Operator]]]:
         """The file with some of its tensors as outputs, several times, and the operators that compute these."""
         surgeon = surgeon_for(self.kind)
+        graph = surgeon.read(self.path)
+        maker = {name: operator for operator in graph.operators for name in operator.outputs}
         opened = []
-        for number, makers in enumerate(_groups(surgeon.read(self.path))):
+        for number, group in enumerate(tap_groups(graph, numbers(graph))):
             folder = self.path.parent / f"layers-{number}"
             folder.mkdir()
-            opened.append((self._open(surgeon.tap(self.path, tuple(makers), folder)), makers))
+            tapped = self._open(surgeon.tap(self.path, group, folder))
+            opened.append((tapped, {name: maker[name] for name in group}))
         return opened
 
     def _open(self, path: Path, threads: int | None = None) -> Session:
         runtime: Runtime = runtime_for(self.kind).load()()
         return runtime.open(path, OpenOptions(threads, precision="f32"))
-
-
-def _groups(graph: Graph) -> Iterator[dict[str, Operator]]:
-    """Tensors that hold numbers, in the order of execution, with their operators; together within `TAPPED_BYTES`."""
-    group: dict[str, Operator] = {}
-    held = 0
-    for operator in graph.operators:
-        for name in operator.outputs:
-            spec = graph.tensors.get(name)
-            if name not in graph.quantized and (spec is None or not spec.dtype.startswith("float")):
-                continue
-            size = 0 if spec is None else prod(length or 1 for length in spec.shape) * np.dtype(spec.dtype).itemsize
-            if group and held + size > TAPPED_BYTES:
-                yield group
-                group, held = {}, 0
-            group[name] = operator
-            held += size
-    if group:
-        yield group
 
 
 def load_onnx(path: Path | None, loading: Loading) -> EngineModel:
