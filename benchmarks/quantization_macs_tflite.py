@@ -39,7 +39,9 @@ def _of(model: Any, graph: Any, operator: Any, steps: int) -> Macs:
         return NONE
     data, weight = (tensors[2], tensors[1]) if kind == "TRANSPOSE_CONV" else (tensors[0], tensors[1])
     # A float operand beside stored integers: the kernel quantizes it as it runs.
-    hybrid = _name("TensorType", data.type) == "FLOAT32" and model.buffers[weight.buffer].data is not None
+    buffer = model.buffers[weight.buffer]
+    stored = buffer.data is not None or bool(buffer.size)  # within the tables, or behind them
+    hybrid = _name("TensorType", data.type) == "FLOAT32" and stored
     return Macs(macs if _small(weight) and (_small(data) or hybrid) else 0, macs)
 
 

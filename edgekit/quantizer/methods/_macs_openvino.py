@@ -58,6 +58,8 @@ def layers_openvino(model: openvino.Model) -> tuple[tuple[LayerInfo, ...], MacCo
     infos = []
     low = total = 0
     for op, times in _operators(_at_batch_one(model), 1):
+        if op.get_input_size() and all(_is_stored(value.get_node()) for value in op.input_values()):
+            continue  # the engine computes it once, when it loads the model
         macs = times * _macs(op)
         quantized = _computes_on_quantized(op)
         total += macs
