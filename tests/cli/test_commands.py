@@ -212,14 +212,15 @@ def test_an_artifact_that_became_slower_is_a_regression(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x0=np.random.default_rng(1).normal(size=(8, 256)).astype(np.float32))
     for name, layers in (("old", 4), ("new", 80)):
         chain(tmp_path / f"{name}.onnx", layers)
-    options = ("--data", "data.npz", "--threads", "1", "--max-seconds", "1", "--json")
+    options = ("--data", "data.npz", "--threads", "1", "--max-seconds", "5", "--json")
     (tmp_path / "base.json").write_text(edgekit("bench", "old.onnx", *options, cwd=tmp_path).out)
     done = edgekit("bench", "new.onnx", *options, "--baseline", "base.json", "--max-regression", "5%", cwd=tmp_path)
     comparison = only(done.document["comparisons"])
-    assert comparison["ratio"] > 4
     assert comparison["regression"] is (comparison["answer"] == "slower")
     assert done.code == (1 if comparison["regression"] else 0)
-    if not comparison["regression"]:  # a busy machine: then that is said, and nothing is claimed
+    if comparison["regression"]:
+        assert comparison["ratio"] > 4
+    else:  # a busy machine: then that is said, and nothing is claimed
         assert comparison["answer"] == "not comparable"
         assert comparison["reasons"]
 

@@ -179,7 +179,7 @@ def test_a_killed_host_leaves_no_worker(tmp_path: Path) -> None:
     host.send_signal(signal.SIGKILL)
     host.wait()
     host.stdout.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # on a busy machine
     while _group_running(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _group_running(worker)
