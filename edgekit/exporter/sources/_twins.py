@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from edgekit.exporter.sources._jax_float64 import evaluate
 from edgekit.exporter.sources._jaxpr import trace
 from edgekit.exporter.sources.keras_precision import computing_in_float64
 
-if TYPE_CHECKING:
-    from edgekit.exporter.sources.keras_ import KerasModel
-    from edgekit.exporter.sources.torch_ import TorchModel
-
 Call = Callable[..., tuple[Any, ...]]
 
 
-def keras_in_float64(loaded: KerasModel) -> Call:
+class Stateless(Protocol):
+    """A Keras model that can be called with its weights, which JAX compiles."""
+
+    def __call__(self, *tensors: Any) -> tuple[Any, ...]: ...
+
+    def stateless(self, trained: Any, fixed: Any, tensors: Any) -> tuple[Any, ...]: ...
+
+    def weights(self) -> tuple[list[Any], list[Any]]: ...
+
+
+def keras_in_float64(loaded: Stateless) -> Call:
     """A Keras model in double precision, on the JAX, torch and TensorFlow backends."""
     import keras
 
@@ -59,13 +64,18 @@ def jax_in_float64(function: Call) -> Call:
     return call
 
 
-def torch_in_float64(loaded: TorchModel) -> Call:
-    """A copy of a torch model with every weight in double precision."""
+def torch_in_float64(model: Any, called: Callable[[Any], Call]) -> Call:
+    """A copy of a torch model with every weight in double precision.
+
+    Args:
+        model: the module.
+        called: how a module is called.
+    """
     import torch
 
     @cache
-    def twin() -> TorchModel:  # not before it runs: a session says in plain words what torch refuses
-        return replace(loaded, model=deepcopy(loaded.model).double())
+    def twin() -> Call:  # not before it runs: a session says in plain words what torch refuses
+        return called(deepcopy(model).double())
 
     def call(*tensors: Any) -> tuple[Any, ...]:
         return twin()(*(tensor.double() if tensor.dtype == torch.float32 else tensor for tensor in tensors))

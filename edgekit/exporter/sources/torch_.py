@@ -90,7 +90,8 @@ class TorchModel(Loaded):
     def twins(self) -> Mapping[str, Callable[[], Session]]:
         found: dict[str, Callable[[], Session]] = {"threads": lambda: TorchSession(self.signature, one_thread(self))}
         if self.parameters <= TWIN_PARAMETERS:
-            found["float64"] = lambda: TorchSession(self.signature, torch_in_float64(self))
+            wide = torch_in_float64(self.model, lambda model: replace(self, model=model))
+            found["float64"] = lambda: TorchSession(self.signature, wide)
         return found
 
     def run_layers(self, inputs: Mapping[str, np.ndarray], record: Record) -> Arrays:
