@@ -124,8 +124,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def conditions(distributions: Sequence[str], command: str) -> str:
-    """When, where and on which versions a table was measured, and the command that measures it again."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("edgekit", *distributions))
+    """When, where and on which versions a table was measured, and the command that measures it again.
+
+    Args:
+        distributions: that took part, those that are installed.
+        command: that makes the table.
+    """
+    installed = {one.name for one in metadata.distributions()}
+    named = ("edgekit", *(name for name in distributions if name in installed))
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in named)
     day = datetime.now(UTC).date().isoformat()
     return f"{day}, {cpu()}, {os.cpu_count()} logical CPUs, Python {platform.python_version()}, {versions}. `{command}`"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests import models
 
 Array = NDArray[Any]
 PINS = {"x": TensorSpec("x", (None, 6), "float32")}
+NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 X = np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)
 
 
@@ -27,6 +29,7 @@ def noise_of(loaded: Loaded, inputs: Mapping[str, Array]) -> Noise:
         return twin_noise(loaded, dict(inputs), run_source(session, inputs))
 
 
+@NEEDS_TORCH
 def test_a_torch_module_is_compared_with_itself_in_double_precision() -> None:
     import torch
 
@@ -43,6 +46,7 @@ def test_a_torch_module_is_compared_with_itself_in_double_precision() -> None:
     assert 0 < found["float64"] < 1e-5
 
 
+@NEEDS_TORCH
 def test_a_module_that_refuses_double_precision_has_no_such_measure() -> None:
     import torch
 
@@ -58,6 +62,7 @@ def test_a_module_that_refuses_double_precision_has_no_such_measure() -> None:
     assert set(found) == {"threads"}
 
 
+@NEEDS_TORCH
 def test_what_is_another_function_in_double_precision_is_no_twin() -> None:
     import torch
 
