@@ -36,14 +36,13 @@ def main() -> None:
     _pin()
     faulthandler.enable(all_threads=False)  # a crash leaves a Python stack in the log
     lines: queue.Queue[Optional[str]] = queue.Queue()
-    busy = threading.Event()
-    threading.Thread(target=_listen, args=(lines, busy), daemon=True).start()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     while True:
         line = lines.get()
         if line is None:
             return
         serve(json.loads(line), Path.cwd(), events)
-        busy.clear()
+        lines.task_done()
         _reset_libraries()
 
 
@@ -78,12 +77,11 @@ def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:
         emit("error", **fields, traceback=traceback.format_exc())
 
 
-def _listen(lines: queue.Queue[Optional[str]], busy: threading.Event) -> None:
+def _listen(lines: queue.Queue[Optional[str]]) -> None:
     """Hand on jobs; when the host has gone in the middle of one, end this process and its children."""
     for line in sys.stdin:
-        busy.set()
         lines.put(line)
-    if busy.is_set():
+    if lines.unfinished_tasks:
         if os.getpid() == os.getpgrp():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ import pytest
 from edgekit import errors
 from edgekit.jobs.executor import Executor, default_limits, parallel_jobs
 from edgekit.jobs.process import Context, Limits
-from edgekit.jobs.protocol import Progress
+from edgekit.jobs.protocol import Progress, encode_job
 from tests.jobs.misbehaving import Misbehave
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +185,35 @@ def test_a_killed_host_leaves_no_worker(tmp_path: Path) -> None:
     while _group_running(worker) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _group_running(worker)
+
+
+def test_a_worker_that_was_given_the_next_job_early_still_goes_with_its_host(tmp_path: Path) -> None:
+    """The second job lies in its pipe before the first one is done, as on a busy machine."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "edgekit.jobs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    jobs = [(tmp_path / name, encode_job(Misbehave(name), name)) for name in ("nothing", "spawn")]
+    for folder, _ in jobs:
+        folder.mkdir()
+    worker.stdin.write("".join(json.dumps(envelope) + "\n" for _, envelope in jobs).encode())
+    worker.stdin.flush()
+    assert b"result" in worker.stdout.readline()
+    time.sleep(1)  # the second job is under way, with a child of its own
+    worker.stdin.close()
+    worker.stdout.close()
+    try:
+        assert worker.wait(60) != 0
+        assert not _group_running(worker.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
