@@ -24,7 +24,10 @@ import numpy as np
 
 os.environ["NNCF_CI"] = "1"  # no telemetry
 
-_NNCF = ("nncf", "nncf.quantization.range_estimator", "openvino", "onnx", "onnxruntime")
+_NNCF = (
+    *("nncf", "nncf.quantization.range_estimator", "openvino", "onnx", "onnxruntime"),
+    "onnxruntime.quantization.onnx_model",
+)
 _AEQ = tuple(f"ai_edge_quantizer.{part}" for part in ("quantizer", "calibrator", "recipe_manager", "algorithm_manager"))
 
 #: What the clock does not see.

@@ -38,9 +38,8 @@ def column_faults(name: str, want: Array, have: Array, noise: float) -> Iterator
         limits = np.maximum(MULTIPLE * noise, TOLERANCE_HIGH * scales)
         worst = int(np.argmax(gaps / limits))
         if gaps[worst] > limits[worst]:
-            told = f"differs by {gaps[worst]:.3g}, more than {limits[worst]:.3g}"
-            why = "that is more than its own deviation and the source's noise allow"
-            yield f"output {name}: column {worst} of axis {axis} {told}; {why}."
+            allowed = f"its own deviation and the source's noise allow {limits[worst]:.3g}"
+            yield f"output {name}: column {worst} of axis {axis} differs by {gaps[worst]:.3g}, where {allowed}."
             return
 
 

@@ -242,7 +242,7 @@ def _compare(
     else:
         own = max(noise.get("one-ulp", 0.0), 0.0 if whole else float(np.spacing(want.dtype.type(size.rms))))
         shortfalls = [] if whole else list(_findings_about_size(name, diff, policy, bound, own, tolerance is None))
-        if policy.bounded and tolerance is None and noise and not shortfalls:
+        if policy.bounded and tolerance is None and any(noise.values()) and not shortfalls:
             found = column_faults(name, want, have, max(own, *noise.values()))
             shortfalls.extend(("failed", reason) for reason in found)
         if agreement is not None and (whole or policy.agreement):

@@ -133,7 +133,8 @@ def evaluate(
     by_default: bool = False,
     update: Update = lambda progress: None,
 ) -> Evaluation:
-    """Run every reference sample through an artifact, in a process of its own, once per batch size and length.
+    """Run an artifact in a process of its own: on every sample in the first batch size, on the first few in the others,
+    and on those of other lengths and at the edges.
 
     Args:
         target: artifact format; decides the runtime.
