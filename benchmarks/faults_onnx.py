@@ -11,6 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from benchmarks.faults_editor import SMALL, Absent, Stored, misread_as
+from benchmarks.onnx_attributes import attribute, drop, put
 
 #: Operators between stored numbers and their use that leave the axes as they are.
 _PASSING = ("Identity", "Cast", "DequantizeLinear")
@@ -118,8 +119,8 @@ class OnnxEditor:
             self.graph.initializer.append(numpy_helper.from_array(np.array(pads, np.int64), name))
             node.input[1] = name
         else:
-            _drop(node, "auto_pad")
-            _set(node, "pads", pads)
+            drop(node, "auto_pad")
+            put(node, "pads", pads)
         return operator
 
     def _shifted(self, node: onnx.NodeProto) -> list[int] | None:
@@ -129,8 +130,8 @@ class OnnxEditor:
             pads = [] if stored is None else [int(one) for one in stored.array]
             axis = next((axis for axis in range(1, len(pads) // 2) if pads[axis + len(pads) // 2] > 0), None)
         elif node.op_type == "Conv":
-            kept = _get(node, "pads")
-            if _get(node, "auto_pad") in (b"SAME_UPPER", b"SAME_LOWER"):
+            kept = attribute(node, "pads")
+            if attribute(node, "auto_pad") in (b"SAME_UPPER", b"SAME_LOWER"):
                 kept = self._same(node)
             pads = [int(one) for one in kept or ()]
             axis = next((axis for axis in range(len(pads) // 2) if pads[axis + len(pads) // 2] > 0), None)
@@ -147,7 +148,7 @@ class OnnxEditor:
         weights = self._stored(node, 1)
         if shape is None or weights is None or None in shape[2:]:
             return None
-        strides = _get(node, "strides") or [1] * len(shape[2:])
+        strides = attribute(node, "strides") or [1] * len(shape[2:])
         begin, end = [], []
         for length, kernel, stride in zip(shape[2:], weights.array.shape[2:], strides, strict=True):
             total = max((-(-int(length or 0) // stride) - 1) * stride + kernel - int(length or 0), 0)
@@ -179,7 +180,7 @@ class OnnxEditor:
         found = []
         for node in self.graph.node:
             shape = self._shape(node.output[0]) if node.op_type == "Transpose" else None
-            order = _get(node, "perm") if node.op_type == "Transpose" else None
+            order = attribute(node, "perm") if node.op_type == "Transpose" else None
             if shape is None or order is None or order[0] != 0 or None in shape[1:]:
                 continue
             long = [axis for axis, length in zip(order, shape, strict=True) if axis == 0 or (length or 0) > 1]
@@ -191,7 +192,7 @@ class OnnxEditor:
         node = self._node(operator)
         shape = self._shape(node.output[0])
         assert shape is not None
-        _drop(node, "perm")
+        drop(node, "perm")
         node.op_type = "Reshape"
         name = f"{operator}/shape"
         self.graph.initializer.append(numpy_helper.from_array(np.array([0, *shape[1:]], np.int64), name))
@@ -201,17 +202,17 @@ class OnnxEditor:
         found = []
         for node in self.graph.node:
             shape = self._shape(node.input[0]) if node.op_type == "Softmax" else None
-            if shape is not None and len(shape) > 2 and (_get(node, "axis") or -1) in (-1, len(shape) - 1):
+            if shape is not None and len(shape) > 2 and (attribute(node, "axis") or -1) in (-1, len(shape) - 1):
                 found.append(_name(node))
         return found
 
     def turn(self, operator: str) -> None:
-        _set(self._node(operator), "axis", -2)
+        put(self._node(operator), "axis", -2)
 
     def epsilons(self) -> list[tuple[str, float]]:
         found = []
         for node in self.graph.node:
-            value = _get(node, "epsilon")
+            value = attribute(node, "epsilon")
             if value is not None:
                 found.append((_name(node), float(value)))
             if node.op_type == "Add" and self._roots(node.output[0]):
@@ -224,7 +225,7 @@ class OnnxEditor:
         node = self._node(operator)
         small = self._small(node) if node.op_type == "Add" else None
         if small is None:
-            _set(node, "epsilon", value)
+            put(node, "epsilon", value)
         else:
             self.put(small, np.full_like(small.array, value))
 
@@ -382,17 +383,17 @@ def _axes(node: onnx.NodeProto, slot: int, array: np.ndarray) -> tuple[int, int]
         return 0, 1
     if node.op_type == "ConvTranspose":
         return 1, 0
-    if node.op_type == "Gemm" and _get(node, "transB"):
+    if node.op_type == "Gemm" and attribute(node, "transB"):
         return 0, 1
     return (array.ndim - 1, array.ndim - 2) if slot == 1 else (array.ndim - 2, array.ndim - 1)
 
 
 def _inside(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     """Tensors stored within a node: its own value, and those of its bodies."""
-    for attribute in node.attribute:
-        if attribute.HasField("t"):
-            yield attribute.t
-        for body in (attribute.g, *attribute.graphs):
+    for held in node.attribute:
+        if held.HasField("t"):
+            yield held.t
+        for body in (held.g, *held.graphs):
             yield from body.initializer
             for inner in body.node:
                 yield from _inside(inner)
@@ -405,19 +406,3 @@ def _element(value: onnx.ValueInfoProto) -> int:
 def _name(node: onnx.NodeProto) -> str:
     name: str = node.name or next(one for one in node.output if one)
     return name
-
-
-def _get(node: onnx.NodeProto, name: str) -> Any:
-    found = next((one for one in node.attribute if one.name == name), None)
-    return None if found is None else helper.get_attribute_value(found)
-
-
-def _drop(node: onnx.NodeProto, name: str) -> None:
-    kept = [one for one in node.attribute if one.name != name]
-    del node.attribute[:]
-    node.attribute.extend(kept)
-
-
-def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
-    _drop(node, name)
-    node.attribute.append(helper.make_attribute(name, value))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import edgekit
+from tests.onnx_files import write_onnx
 
 
 def clip_onnx(path: Path, kind: str, outside: float | None = None) -> Path:
@@ -20,8 +21,7 @@ def clip_onnx(path: Path, kind: str, outside: float | None = None) -> Path:
         kind: ``Clip``, at 3 and -3, or what takes one tensor.
         outside: added to the result, so that usual inputs show the fault too.
     """
-    import numpy as np
-    from onnx import TensorProto, checker, helper, numpy_helper, save
+    from onnx import helper
 
     numbers = {"half": 0.5, "low": -3.0, "high": 3.0, "three": 3.0, "more": outside or 0.0}
     nodes = [
@@ -30,13 +30,7 @@ def clip_onnx(path: Path, kind: str, outside: float | None = None) -> Path:
         helper.make_node("Mul", ["clipped", "three"], ["product"], name="multiply"),
         helper.make_node("Add", ["product", "more"], ["y"], name="add"),
     ]
-    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()]
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 6]) for name in "xy"]
-    graph = helper.make_graph(nodes, "clip", value[:1], value[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    checker.check_model(model)
-    save(model, path)
-    return path
+    return write_onnx(path, nodes, numbers, ["batch", 6])
 
 
 def test_a_fault_beyond_usual_inputs_is_traced_to_its_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,17 +27,12 @@ from edgekit.parity.signatures import not_kept, signature_faults
 from edgekit.runtimes import OpenOptions
 from edgekit.types import Effective, Reading, Signature, TensorSpec
 from tests import models
+from tests.onnx_files import write_onnx
+from tests.parity.evaluating import specs, stored
 
 Array = NDArray[Any]
 CLASSES = np.arange(200) % 4
 PROBABILITIES = np.eye(4, dtype=np.float32)[CLASSES]
-
-
-def stored(folder: Path, outputs: Mapping[str, Array]) -> dict[str, Path]:
-    folder.mkdir(exist_ok=True)
-    for name, array in outputs.items():
-        np.save(folder / f"{name}.npy", array)
-    return {name: folder / f"{name}.npy" for name in outputs}
 
 
 def reference(folder: Path, outputs: Mapping[str, Array], labels: Array | None) -> Reference:
@@ -106,17 +101,6 @@ def test_an_engine_that_does_not_compute_as_asked_is_a_doubt(
     assert _not_pinned(precision, OpenOptions(precision=asked), effective) == doubts
 
 
-def specs(*described: str) -> tuple[TensorSpec, ...]:
-    """Such as ``image=?x8x8x3:float32``."""
-    found = []
-    for text in described:
-        (name, _, rest), (lengths, _, dtype) = text.partition("="), text.partition("=")[2].partition(":")
-        assert rest
-        shape = tuple(None if length == "?" else int(length) for length in lengths.split("x"))
-        found.append(TensorSpec(name, shape, dtype))
-    return tuple(found)
-
-
 IDS = Signature(specs("ids=?x?:int64", "image=?x?x8x3:float32"), specs("best=?:int64"))
 
 
@@ -172,10 +156,10 @@ def test_any_other_change_of_the_signature_is_a_fault(inputs: tuple[str, ...], o
 
 def mean_onnx(path: Path, divisor: float | None, element: int) -> Path:
     """The mean of ``x`` over its free axis; a divisor is that of the size it was traced with."""
-    from onnx import TensorProto, checker, helper, numpy_helper, save
+    from onnx import TensorProto, helper
 
     nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
-    constants = [numpy_helper.from_array(np.array([1]), "axis")]
+    constants: dict[str, Any] = {"axis": [1]}
     if divisor is None:
         nodes.append(helper.make_node("ReduceMean", ["f", "axis"], ["y"], keepdims=0))
     else:
@@ -183,18 +167,8 @@ def mean_onnx(path: Path, divisor: float | None, element: int) -> Path:
             helper.make_node("ReduceSum", ["f", "axis"], ["sum"], keepdims=0),
             helper.make_node("Div", ["sum", "size"], ["y"]),
         ]
-        constants.append(numpy_helper.from_array(np.array(divisor, np.float32), "size"))
-    graph = helper.make_graph(
-        nodes,
-        "mean",
-        [helper.make_tensor_value_info("x", element, ["batch", "size", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    checker.check_model(model)
-    save(model, path)
-    return path
+        constants["size"] = divisor
+    return write_onnx(path, nodes, constants, ["batch", "size", 3], ["batch", 3], element)
 
 
 def judged(folder: Path, artifact: Path, *lengths: int, dtype: str = "float32", precision: str = "fp32") -> Evaluation:
@@ -241,105 +215,6 @@ def test_integers_are_fed_in_the_width_that_the_artifact_takes(tmp_path: Path) -
     assert (found.parity.verdict, found.fixed) == ("verified", ("input x: int64 became int32",))
 
 
-def clip_onnx(path: Path, limit: float | None, table: int | None = None) -> Path:
-    """``x`` between two limits, or as it is; or a table that it indexes, of which large numbers have no row."""
-    from onnx import TensorProto, checker, helper, numpy_helper, save
-
-    constants = [
-        numpy_helper.from_array(np.array(value, np.float32), name)
-        for name, value in (("low", -(limit or 0)), ("high", limit or 0))
-    ]
-    nodes = [
-        helper.make_node("Clip", ["x", "low", "high"], ["y"]) if limit else helper.make_node("Identity", ["x"], ["y"])
-    ]
-    if table is not None:
-        constants = [numpy_helper.from_array(np.arange(table, dtype=np.float32), "table")]
-        nodes = [
-            helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
-            helper.make_node("Gather", ["table", "i"], ["y"]),
-        ]
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
-    graph = helper.make_graph(nodes, "clip", value[:1], value[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    checker.check_model(model)
-    save(model, path)
-    return path
-
-
-def judged_at_edges(
-    folder: Path, artifact: Path, precision: str = "fp32", *, whole: bool = False, tolerance: float | None = None
-) -> Evaluation:
-    """An artifact against ``clip(x, -6, 6)``, on usual samples within these limits and on some beyond."""
-    rng = np.random.default_rng(0)
-    signature = Signature(specs("x=?x3:float32"), specs("y=?x3:float32"))
-    with Executor() as executor:
-        sets = []
-        for name, scale in (("usual", 1.0), ("edge", 8.0)):
-            x = (rng.integers(0, 5, (40, 3)) if whole else np.clip(rng.normal(size=(40, 3)), -5, 5)) * scale
-            x = x.astype(np.float32)
-            files = stored(folder / name, {"x": x, "y": x if whole else np.clip(x, -6, 6)})
-            sets.append(({"x": executor.add(files["x"], f"{name}.npy")}, {"y": files["y"]}))
-        noise = {"y": {"one-ulp": 1e-7}}
-        edge = OtherSize(*sets[1], noise, {}, edge=True)
-        known = Reference(signature, *sets[0], noise, {"x": True}, "generated", sizes=(edge,))
-        options: dict[str, Any] = {"executor": executor, "context": conversion_context(None), "batches": (1, 3)}
-        return evaluate("onnx", precision, (executor.add(artifact),), known, tolerance=tolerance, **options)
-
-
-def test_a_lost_clip_shows_at_the_edges_only(tmp_path: Path) -> None:
-    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None))
-    assert found.parity.verdict == "failed"
-    assert all(reason.startswith("on zeros, large or negative inputs: ") for reason in found.parity.reasons)
-    kept = judged_at_edges(tmp_path, clip_onnx(tmp_path / "kept.onnx", 6.0))
-    assert (kept.parity.verdict, kept.parity.reasons) == ("verified", ())
-    assert kept.parity.evidence.shapes == ("x=1x3", "x=3x3")
-    assert kept.parity.evidence.variance["y"] == pytest.approx(1.0, abs=0.05)
-    given = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None), tolerance=1e-3)
-    assert given.parity.verdict == "verified"
-
-
-def broken_onnx(path: Path) -> Path:
-    """``x`` below 20, NaN from there on."""
-    from onnx import TensorProto, checker, helper, numpy_helper, save
-
-    constants = [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in LIMITS.items()]
-    nodes = [
-        helper.make_node("Less", ["x", "limit"], ["usual"]),
-        helper.make_node("Where", ["usual", "x", "nan"], ["y"]),
-    ]
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
-    graph = helper.make_graph(nodes, "broken", value[:1], value[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    checker.check_model(model)
-    save(model, path)
-    return path
-
-
-LIMITS = {"limit": 20.0, "nan": np.nan}
-
-
-@pytest.mark.parametrize(
-    ("precision", "verdict"), [("fp32", "failed"), ("int8-weights", "failed"), ("fp16", "verified")]
-)
-def test_numbers_that_are_lost_beyond_usual_inputs_fail_all_but_narrow_floats(
-    tmp_path: Path, precision: str, verdict: str
-) -> None:
-    found = judged_at_edges(tmp_path, broken_onnx(tmp_path / "broken.onnx"), precision)
-    assert found.parity.verdict == verdict
-    assert any("NaN or infinite" in reason for reason in found.parity.reasons) == (verdict == "failed")
-
-
-@pytest.mark.parametrize("precision", ["fp16", "int8-weights"])
-def test_an_artifact_of_fewer_bits_may_saturate_at_the_edges(tmp_path: Path, precision: str) -> None:
-    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "lost.onnx", None), precision)
-    assert found.parity.verdict != "failed"
-
-
-def test_an_engine_may_refuse_what_lies_at_the_edges(tmp_path: Path) -> None:
-    found = judged_at_edges(tmp_path, clip_onnx(tmp_path / "table.onnx", None, table=5), whole=True)
-    assert (found.parity.verdict, found.parity.reasons) == ("verified", ())
-
-
 def test_what_the_engine_chooses_itself_is_a_second_line(tmp_path: Path, twin_openvino: Path) -> None:
     """bfloat16 where the CPU has it; the verdict is that of the pinned precision."""
     inputs = models.twin_inputs(64)
@@ -374,21 +249,15 @@ def has_bf16() -> bool:
 
 def first_of_batch_onnx(path: Path) -> Path:
     """The softmax of ``x``; in a batch of several, that of its first sample for each."""
-    from onnx import TensorProto, checker, helper, numpy_helper, save
+    from onnx import helper
 
-    constants = [numpy_helper.from_array(np.array([value]), name) for name, value in (("zero", 0), ("one", 1))]
     nodes = [
         helper.make_node("Slice", ["x", "zero", "one", "zero"], ["first"]),
         helper.make_node("Sub", ["x", "x"], ["nothing"]),
         helper.make_node("Add", ["nothing", "first"], ["spread"]),
         helper.make_node("Softmax", ["spread"], ["y"], axis=1),
     ]
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 4]) for name in "xy"]
-    graph = helper.make_graph(nodes, "first", value[:1], value[1:], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    checker.check_model(model)
-    save(model, path)
-    return path
+    return write_onnx(path, nodes, {"zero": [0], "one": [1]}, ["batch", 4])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4-weights"])
