@@ -13,7 +13,7 @@ PYTHON ?= $(call find,python3.11 python3.12 python3.13 python3)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-3.12 test-3.13 test-tensorflow lint bench coverage quantization docs clean
+.PHONY: help demo test test-3.12 test-3.13 test-tensorflow lint bench fidelity coverage quantization docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z0-9. -]*\):.* ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 28
@@ -32,6 +32,9 @@ lint: .venv/.stamp ## check style, architecture and types
 bench: .venv/.stamp ## run the benchmarks
 	$(BIN)/python benchmarks/run.py
 
+fidelity: .venv/.stamp ## how true timings and comparisons are: an hour and a half on a machine that does nothing else
+	$(BIN)/python benchmarks/fidelity.py --output docs/latency.md
+
 coverage: .venv/.stamp ## how many models reach each target, beside each converter alone: hours, can be resumed
 	$(BIN)/pip install -q --no-deps -c constraints.txt keras-hub
 	$(BIN)/python benchmarks/export_speed.py --output build/coverage/speed.md
@@ -49,7 +52,7 @@ test-3.12 test-3.13: test-%: .venv-%/.stamp ## run the quick tests on another Py
 
 test-tensorflow: .venv-tensorflow/.stamp ## run the tests that need TensorFlow, which nothing else does
 	.venv-tensorflow/bin/python -m pytest -m tensorflow tests/conformance/test_hops.py tests/data/test_factory.py \
-		tests/exporter/test_saved_model_source.py
+		tests/exporter/test_saved_model_source.py tests/exporter/test_ways.py
 
 clean: ## remove all that these commands made
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo edgekit-out

@@ -58,7 +58,7 @@ def run(command: Sequence[str | Path]) -> Ran:
         telemetry = Path(home, "intel", "openvino_telemetry")
         telemetry.parent.mkdir()
         telemetry.write_text("0")  # declined
-        others, started = _foreign_cpu_s(), time.perf_counter()
+        others, started = foreign_cpu_s(), time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
             stdout=output,
@@ -67,7 +67,7 @@ def run(command: Sequence[str | Path]) -> Ran:
         )
         peak, ended = _watch(process)
         seconds = ended - started
-        foreign_cpus = max(0.0, (_foreign_cpu_s() - others) / seconds)
+        foreign_cpus = max(0.0, (foreign_cpu_s() - others) / seconds)
         output.seek(0)
         log.seek(0)
         text, words = output.read(), log.read()
@@ -95,7 +95,7 @@ def _watch(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     return max(looks), ended
 
 
-def _foreign_cpu_s() -> float:
+def foreign_cpu_s() -> float:
     """CPU seconds of the whole machine since its start, less those of the processes that were started here."""
     stat = Path("/proc/stat")
     if not stat.is_file():

@@ -12,8 +12,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "bench": "edgekit.latency.bench",
+    "bench": "edgekit.benching",
     "check": "edgekit.checking",
+    "compare": "edgekit.comparing",
     "doctor": "edgekit.devices.doctor",
     "export": "edgekit.exporter.export",
     "inspect": "edgekit.inspection",

@@ -117,16 +117,90 @@ class Latency:
     """Milliseconds per inference. Percentiles are nearest rank over all openings.
 
     Attributes:
-        p99: None where fewer than 500 inferences support it.
+        p90: None under 50 inferences, and ``p99`` under 500: fewer do not support it.
         ci95_p50: bootstrapped over openings; empty for a single opening.
+        ci95_p90, ci95_p99: two order statistics that account for openings; empty where the sample supports none.
     """
 
     p50: float
-    p90: float
+    p90: float | None
     p99: float | None
     min: float
     mean: float
     ci95_p50: tuple[float, ...]
+    ci95_p90: tuple[float, ...] = ()
+    ci95_p99: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """What one operator takes, as the engine executes it.
+
+    Attributes:
+        name, kind: as the engine calls it; several operators that were timed together are named from first to last.
+        layers: of the source that it computes, several where they were fused; see `Profile.layers_of`.
+        ms: of one inference; 0 for less than the clock tells, see `Profile.resolution_ms`.
+        share: of `Profile.total_ms`.
+        precision: what it computes in, such as ``i8``; None where the engine does not tell.
+        placement: what executes it, such as ``CPU``, or ``XNNPACK`` of LiteRT; None where the engine does not tell.
+        noise_ms: half the 95 % interval of ``ms``; None where the engine timed it.
+    """
+
+    name: str
+    kind: str
+    layers: tuple[str, ...]
+    ms: float
+    share: float
+    precision: str | None
+    placement: str | None
+    noise_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTime:
+    """What the operators of one layer of the source take together.
+
+    Attributes:
+        layers: one, or several that were fused so that nothing tells them apart.
+        ms, share: the sum over the operators.
+        operators: how many these are.
+    """
+
+    layers: tuple[str, ...]
+    ms: float
+    share: float
+    operators: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where the time of an inference goes. It is no latency: what is measured here was changed for it.
+
+    Attributes:
+        method: ``engine profile``, or ``bisection``: prefixes of the graph, timed in turns.
+        total_ms: what the operators add up to.
+        operators: those that take the most time first.
+        plain_ms: a whole inference as it is, in the same process and in turns with the profile: the median, or for
+            ``bisection`` the median of the fastest of each opening.
+        profiled_ms: the same while the engine profiles; None for ``bisection``, which slows nothing.
+        runs: inferences that each time rests on; for ``bisection`` openings of each prefix.
+        resolution_ms: the least time that the clock tells; less is 0.
+        layers_of: whose layers operators are matched with: those of the ``source``, or operators of the ``file``.
+        layers: the same time by layer of the source, most first; what engines add, such as a change of layout, is in
+            none. Empty without the source.
+        notes: what else is to be known, in full sentences.
+    """
+
+    method: Literal["engine profile", "bisection"]
+    total_ms: float
+    operators: tuple[OperatorTime, ...]
+    plain_ms: float
+    profiled_ms: float | None
+    runs: int
+    resolution_ms: float
+    layers_of: Literal["source", "file"]
+    layers: tuple[LayerTime, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +217,14 @@ class BenchRow:
         measured_at: UTC, ISO 8601.
         sha256: digest of the artifact.
         source, source_sha256: path and digest of the model it was made from, None outside a kit.
+        streams: inferences side by side.
+        input_copy: what each timed inference copied: ``inputs and outputs``, ``outputs`` (the engine reads inputs where
+            they lie) or ``nothing`` (both were bound once).
+        load_cached_ms: opening the artifact in a fresh process with what its engine kept of an earlier one; None
+            outside the ``cold`` scenario, and where the engine keeps nothing.
+        way: how a source was run by its framework: ``predict``, ``eager``, ``compiled`` or ``exported``; None for an
+            artifact. ``target`` is then the kind of source, and ``runtime`` the framework, such as ``keras:jax``.
+        profile: where the time goes; None where that was not asked for, or the reasons say why there is none.
     """
 
     artifact: str
@@ -171,21 +253,52 @@ class BenchRow:
     sha256: str | None = None
     source: str | None = None
     source_sha256: str | None = None
+    way: str | None = None
+    streams: int = 1
+    input_copy: str | None = None
+    load_cached_ms: float | None = None
+    profile: Profile | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.target} {self.precision}"
+        return f"{self.target} {self.precision}" if self.way is None else f"{self.runtime} {self.way}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How much faster an artifact is than its source in one of the ways that the framework runs it.
+
+    Attributes:
+        artifact: its path.
+        name: target and precision of the artifact.
+        over: framework and way, such as ``keras:jax predict``.
+        device: where both were timed, in turns.
+        speedup: p50 of the source over p50 of the artifact, per sample.
+        ci95: interval of the speed-up.
+    """
+
+    artifact: str
+    name: str
+    over: str
+    device: str
+    speedup: float
+    ci95: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A result against a stored baseline.
+    """A timing against an earlier one, or against another artifact that took turns with it.
 
     Attributes:
-        ratio: new p50 over baseline p50; above 1 is slower.
-        ci95: interval of the ratio.
+        artifact, baseline: paths of the new one and of what it is compared with.
+        ratio: new p50 over baseline p50, of two that took turns the median over rounds; above 1 is slower.
+        ci95: interval of the ratio, corrected for the looks that were taken at it.
         answer: ``faster``, ``slower``, ``no difference shown`` or ``not comparable``.
         regression: whether the lower bound exceeds the limit that was given.
+        name: target and precision of the new one.
+        minimum_detectable: the least difference that such a measurement shows in 80 of 100 cases, as a share.
+        rounds: in which both took turns; None for results of different times.
+        base_ms, new_ms: p50 of each.
     """
 
     artifact: str
@@ -195,6 +308,11 @@ class Comparison:
     answer: str
     regression: bool
     reasons: tuple[str, ...]
+    name: str = ""
+    minimum_detectable: float | None = None
+    rounds: int | None = None
+    base_ms: float | None = None
+    new_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,10 @@ from edgekit.workbench import Workbench, workbench
 #: What is made where the user asks for nothing else.
 DEFAULT_PRECISIONS = ("int8",)
 
+#: Time limit of the timing per artifact where the user sets none: half of that of ``edgekit bench``, since it is one
+#: stage of several here and there are often six artifacts.
+MAX_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -69,7 +73,7 @@ class RunOptions:
         inputs: sizes to pin.
         backend: Keras backend to convert from.
         threads: inference threads for the timing.
-        max_seconds: time limit of the timing per artifact.
+        max_seconds: time limit of the timing per artifact; None is `MAX_SECONDS`.
         device: where to check and time.
         runtimes: oldest ones that have to load the fp32 artifacts, see `edgekit.export`.
         custom_objects, submodel, trust_code: how to load the source, see `edgekit.export`.
@@ -185,6 +189,7 @@ def _run(
     if file.kind != "code":  # what a factory returns is known once it has run
         plan.planned(file.kind)
     device = open_device(options.device, threads=options.threads)
+    device.context()  # refuses threads and CPUs that cannot be, before anything is made
     source = load_source(bench, file.name, options.inputs, options.backend, options.source)
     kit = Kit.prepare(folder, source.summary(), replace_source=replace_source)
     given = options.data is not None
@@ -232,7 +237,7 @@ def _run(
 
 
 def _settings(options: RunOptions) -> BenchSettings:
-    settings = BenchSettings()
+    settings = BenchSettings(max_seconds=MAX_SECONDS)
     return settings if options.max_seconds is None else replace(settings, max_seconds=options.max_seconds)
 
 

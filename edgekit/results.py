@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgekit.checked import CheckRow
-from edgekit.figures import ArtifactResult, BenchRow, Comparison, Recommendation, SourceSummary
+from edgekit.figures import ArtifactResult, BenchRow, Comparison, Gain, Recommendation, SourceSummary
 from edgekit.jobs.codec import to_json
 from edgekit.types import Evidence, Verdict
 
@@ -133,7 +133,12 @@ class CheckResult(Result):
 
 @dataclass(frozen=True, slots=True)
 class BenchResult(Result):
-    """What `edgekit.bench` returns."""
+    """What `edgekit.bench` returns.
+
+    Attributes:
+        results: artifacts, and then sources that were timed beside them.
+        gains: each artifact beside each way to run its source.
+    """
 
     schema: ClassVar[str] = "edgekit.bench/1"
     ok: bool
@@ -142,6 +147,30 @@ class BenchResult(Result):
     kit: str | None
     results: tuple[BenchRow, ...]
     comparisons: tuple[Comparison, ...] = ()
+    gains: tuple[Gain, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CompareResult(Result):
+    """What `edgekit.compare` returns.
+
+    Attributes:
+        base, new: as they were given.
+        comparisons: one for each artifact that both sides have, then one for each that only one has.
+        base_results, new_results: the timings that were compared, in the order of the comparisons.
+        output: the Markdown summary; None when none was asked for.
+    """
+
+    schema: ClassVar[str] = "edgekit.compare/1"
+    ok: bool
+    verdict: Verdict
+    evidence: Evidence
+    base: str
+    new: str
+    comparisons: tuple[Comparison, ...]
+    base_results: tuple[BenchRow, ...]
+    new_results: tuple[BenchRow, ...]
+    output: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

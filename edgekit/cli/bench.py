@@ -13,16 +13,37 @@ from edgekit.cli.output import command
 
 def bench(
     kits: Annotated[
-        list[str], typer.Argument(metavar="KIT|ARTIFACT...", help="Kits or artifacts to time side by side.")
+        list[str],
+        typer.Argument(metavar="KIT|ARTIFACT|MODEL...", help="Kits, artifacts or models to time side by side."),
     ],
     data: options.Data = None,
     columns: options.Columns = None,
     labels: options.Labels = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
+    runtime: options.Runtimes = None,
     device: options.Device = "local",
     threads: options.Threads = None,
+    cpus: options.Cpus = None,
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="Samples per inference.")] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(
+            "--streams", metavar="N", min=1, help="Inferences side by side, for throughput. Default: the best."
+        ),
+    ] = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="NAME=SHAPE", help="Free sizes to time with: image=1x224x224x3. May be repeated."
+        ),
+    ] = None,
+    zero_copy: Annotated[
+        bool,
+        typer.Option(
+            "--zero-copy/--copy", help="Bind inputs and outputs once, or copy them in every inference (the default)."
+        ),
+    ] = False,
     scenario: Annotated[
         str, typer.Option("--scenario", metavar="NAME", help="latency, throughput or cold.")
     ] = "latency",
@@ -33,14 +54,16 @@ def bench(
     max_regression: Annotated[
         str | None, typer.Option("--max-regression", metavar="SHARE", help="Accepted slow-down, such as 5%.")
     ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Also show where the time goes, by operator.")] = False,
     strict: options.Strict = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Time artifacts side by side.
+    """Time artifacts side by side, and the source beside them.
 
-    Each runs in a fresh process, over several openings that take turns.
+    Each runs in a fresh process, over several openings that take turns. --runtime keras:jax also times the kit's
+    source in its own framework, so that you see what deployment gains.
     """
     with command(json, quiet, debug) as out:
         from edgekit.data.spec import with_columns
@@ -52,13 +75,19 @@ def bench(
                 labels=labels,
                 target=target or (),
                 precision=precision or (),
+                runtime=runtime or (),
                 device=device,
                 threads=threads,
+                cpus=cpus,
                 batch=batch,
+                streams=streams,
+                inputs=input or (),
+                zero_copy=zero_copy,
                 scenario=scenario,
                 max_seconds=max_seconds,
                 baseline=baseline,
                 max_regression=options.share(max_regression, "--max-regression"),
+                profile=profile,
                 strict=strict,
                 reporter=reporter,
             )

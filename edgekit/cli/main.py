@@ -11,6 +11,7 @@ import typer
 import edgekit
 from edgekit.cli.bench import bench
 from edgekit.cli.check import check
+from edgekit.cli.compare import compare
 from edgekit.cli.doctor import doctor
 from edgekit.cli.export import export
 from edgekit.cli.inspect_ import inspect
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (run, export, quantize, check, bench, predict, report, inspect, routes, doctor):
+for function in (run, export, quantize, check, bench, compare, predict, report, inspect, routes, doctor):
     app.command()(function)
 
 

@@ -51,6 +51,14 @@ Precisions = Annotated[
         help="int8, int8-dynamic, int8-weights, int4-weights, fp16, bf16. May be repeated.",
     ),
 ]
+Runtimes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime",
+        metavar="RUNTIME",
+        help="Only this engine, or the source too: keras:jax, torch:compiled. May be repeated.",
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -92,8 +100,12 @@ Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where t
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Inference threads. Default: the engine's choice.")
 ]
+Cpus = Annotated[
+    str | None, typer.Option("--cpus", metavar="CPUS", help="Pin to these CPUs: 0,2-3, or big, little or one.")
+]
 MaxSeconds = Annotated[
-    float | None, typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20.")
+    float | None,
+    typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20, and 10 in edgekit run."),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Throw away a kit of another source in the same folder.")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,11 +10,10 @@ from urllib.parse import parse_qsl
 from edgekit.errors import UsageError
 from edgekit.jobs.process import Context
 from edgekit.runtimes import OpenOptions
+from edgekit.runtimes.cpus import check_cpus
 
 #: CPUs that a worker pins itself to, joined by commas; read in `edgekit.jobs.worker`.
 CPUS_VARIABLE = "EDGEKIT_CPUS"
-
-_CPUS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +23,13 @@ class DeviceSpec:
     Attributes:
         text: the whole of it.
         kind: name in the registry.
-        cpus: CPUs to pin to; None for any.
+        cpus: CPUs to pin to, see `edgekit.runtimes.cpus`; None for any.
         threads: inference threads; None is the engine's own choice.
     """
 
     text: str
     kind: str
-    cpus: tuple[int, ...] | None
+    cpus: str | None
     threads: int | None
 
 
@@ -79,23 +77,14 @@ def parse_spec(text: str, allowed: Sequence[str]) -> DeviceSpec:
     return DeviceSpec(text, kind, _cpus(values, text), _threads(values, text))
 
 
-def _cpus(values: Mapping[str, str], text: str) -> tuple[int, ...] | None:
+def _cpus(values: Mapping[str, str], text: str) -> str | None:
     value = values.get("cpus")
-    if value is None:
-        return None
-    if not _CPUS.match(value):
-        raise UsageError(
-            "bad-device-option", "cpus= takes CPU numbers.", received=text, hint="For example: cpus=0 or cpus=0,2-3"
-        )
-    found: set[int] = set()
-    for part in value.split(","):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), int(last or first) + 1))
-    if not found:
-        raise UsageError(
-            "bad-device-option", "this range of CPUs is empty.", received=text, hint="For example: cpus=2-3"
-        )
-    return tuple(sorted(found))
+    if value is not None:
+        try:
+            check_cpus(value)
+        except UsageError as err:
+            raise UsageError("bad-device-option", err.message, received=text, hint="For example: cpus=0,2-3") from err
+    return value
 
 
 def _threads(values: Mapping[str, str], text: str) -> int | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 
 from edgekit.devices.base import CPUS_VARIABLE, DeviceSpec
-from edgekit.errors import MissingError, UsageError
+from edgekit.errors import UsageError
 from edgekit.jobs.process import Context
 from edgekit.runtimes import OpenOptions
+from edgekit.runtimes.cpus import choose_cpus
+
+#: More inference threads than this for each CPU only wait for each other.
+THREADS_PER_CPU = 4
 
 
 class LocalDevice:
@@ -26,25 +30,19 @@ class LocalDevice:
         """A process of this interpreter, pinned where the spec asks for it.
 
         Raises:
-            MissingError: a CPU is not there, or this process may not use it.
-            UsageError: this operating system cannot pin processes.
+            UsageError: a CPU is not there, this process may not use it, or this operating system cannot pin
+                processes; or there are far more threads than CPUs.
         """
-        if self._cpus is None:
-            return Context(self.name)
-        if not hasattr(os, "sched_getaffinity"):
-            raise UsageError(
-                "no-pinning",
-                "only Linux can pin a process to CPUs.",
-                received=self.name,
-                hint="Leave out cpus=, or give threads=.",
-            )
-        usable = os.sched_getaffinity(0)
-        absent = [str(cpu) for cpu in self._cpus if cpu not in usable]
-        if absent:
-            raise MissingError(
-                "no-such-cpu",
-                f"this process may not use CPU {', '.join(absent)}.",
-                received=self.name,
-                hint=f"Choose from: {', '.join(map(str, sorted(usable)))}.",
-            )
-        return Context(self.name, {CPUS_VARIABLE: ",".join(map(str, self._cpus))})
+        cpus = None if self._cpus is None else choose_cpus(self._cpus)
+        _refuse_many(self._threads, len(cpus) if cpus is not None else os.cpu_count() or 1)
+        return Context(self.name) if cpus is None else Context(self.name, {CPUS_VARIABLE: ",".join(map(str, cpus))})
+
+
+def _refuse_many(threads: int | None, cpus: int) -> None:
+    if threads is not None and threads > THREADS_PER_CPU * cpus:
+        raise UsageError(
+            "too-many-threads",
+            f"{threads} threads on {cpus} CPU{'s' if cpus > 1 else ''} would only wait for each other.",
+            received=str(threads),
+            hint=f"Give --threads {cpus}, or leave it out for the engine's own choice.",
+        )

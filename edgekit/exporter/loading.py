@@ -105,6 +105,16 @@ class Loaded(ABC):
     def open(self) -> Session:
         """Run it as the reference: on the CPU, in the model's own precision."""
 
+    def ways(self) -> Mapping[str, Callable[[], Session]]:
+        """How people run such a model, to be timed beside what is deployed.
+
+        Returns:
+            By name of `edgekit.exporter.ways.WAYS`, a function that opens a session. What a way compiles belongs to
+            that or to the first inference. Nothing for a model that an engine runs anyway. One load serves one way:
+            ``predict`` on JAX takes the memory of the weights.
+        """
+        return {}
+
     def twins(self) -> Mapping[str, Callable[[], Session]]:
         """What computes the same in another arithmetic, to show how far the model's own can be trusted.
 

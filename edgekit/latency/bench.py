@@ -1,115 +1,29 @@
-"""`edgekit.bench`: how long an inference takes on a device, and whether quantization pays there."""
+"""How long inferences of artifacts take on a device, and whether quantization pays there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-import numpy as np
-
-from edgekit.data.read import read_samples
 from edgekit.devices import Device, open_device
-from edgekit.errors import InternalError, UsageError
-from edgekit.figures import BenchRow, Comparison, Pays
-from edgekit.jobs.codec import from_json
+from edgekit.figures import BenchRow, Pays
 from edgekit.kit import Kit
-from edgekit.latency.comparison import compare_rows
 from edgekit.latency.explain import Explainer
 from edgekit.latency.measure import measure
-from edgekit.latency.measured import MIN_OPENINGS, BenchSettings, Candidate, Measured, Scenario
+from edgekit.latency.measured import MIN_OPENINGS, BenchSettings, Candidate, Measured
 from edgekit.latency.validity import timing_reasons
-from edgekit.progress import SILENT, Reporter
-from edgekit.results import BenchResult, holds, unique
+from edgekit.results import unique
 from edgekit.runtimes import runtime_for
-from edgekit.samples import save_arrays
-from edgekit.selection import Selected, select
-from edgekit.types import Blob, Evidence, Origin, Verdict, worst
-from edgekit.workbench import Workbench, workbench
+from edgekit.selection import Selected
+from edgekit.types import Blob, Verdict
+from edgekit.workbench import Workbench
 
 #: After quantization: six openings, the fewest whose resampled medians have percentiles that can cover 95 %.
-BRIEF = BenchSettings(openings=6, half_width=0.05, max_seconds=1.5, min_seconds=0.06)
+BRIEF = BenchSettings(openings=6, half_width=0.05, max_seconds=1.5, min_seconds=0.06, span_seconds=0.0)
 
 #: For models too slow for that.
-UNHURRIED = BenchSettings(openings=6, half_width=0.05, max_seconds=10.0, min_seconds=0.06)
-
-
-def bench(
-    paths: str | Path | Sequence[str | Path],
-    *,
-    data: str | Path | None = None,
-    labels: str | None = None,
-    target: str | Sequence[str] = (),
-    precision: str | Sequence[str] = (),
-    device: str = "local",
-    threads: int | None = None,
-    batch: int | None = None,
-    scenario: Scenario = "latency",
-    max_seconds: float | None = None,
-    baseline: str | Path | None = None,
-    max_regression: float | None = None,
-    strict: bool = False,
-    reporter: Reporter = SILENT,
-) -> BenchResult:
-    """Time artifacts side by side, each in a fresh process and over several openings.
-
-    Args:
-        paths: kits or artifacts.
-        data: samples to run; the kit's golden inputs by default.
-        labels: name of an array in the data that is no input; it is left out.
-        target, precision: only these artifacts.
-        device: where to run.
-        threads: inference threads; None is the engine's own choice.
-        batch: samples per inference; 1, or what the artifact is fixed to, by default.
-        scenario: ``latency``, ``throughput`` or ``cold``.
-        max_seconds: time limit per artifact; 20 by default.
-        baseline: a stored result (``results/bench-*.json``) to compare with.
-        max_regression: 0.05 accepts a p50 of up to 1.05 times the baseline's.
-        strict: count ``weak`` as a failure.
-        reporter: receives progress.
-
-    Returns:
-        One row per artifact. ``ok`` is false when a row is an error or a regression was shown.
-
-    Raises:
-        UsageError: nothing to time, no inputs to run, or bad options.
-    """
-    settings = BenchSettings(scenario=scenario, batch=batch)
-    settings = settings if max_seconds is None else replace(settings, max_seconds=max_seconds)
-    if max_regression is not None and baseline is None:
-        raise UsageError(
-            "regression-without-baseline",
-            "--max-regression needs something to compare with.",
-            received=str(max_regression),
-            hint="Give --baseline RESULT.json",
-        )
-    targets = (target,) if isinstance(target, str) else tuple(target)
-    precisions = (precision,) if isinstance(precision, str) else tuple(precision)
-    listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    chosen = tuple(one for path in listed for one in select(path, targets, precisions))
-    stored = () if baseline is None else read_baseline(baseline)
-    with workbench(reporter) as work:
-        where = open_device(device, threads=threads)
-        inputs, origin = _inputs(chosen, data, labels, work)
-        rows = time_artifacts(chosen, inputs, settings, work, where)
-        comparisons = () if baseline is None else compared(rows, stored, max_regression)
-        undecided = max_regression is not None and any(one.answer == "not comparable" for one in comparisons)
-        verdict = worst(row.verdict for row in rows)
-        verdict = worst([verdict, "weak"]) if undecided else verdict
-        kits = unique(str(one.kit.folder) for one in chosen if one.kit is not None)
-        result = BenchResult(
-            ok=holds(verdict, strict=strict) and not any(one.regression for one in comparisons),
-            verdict=verdict,
-            evidence=Evidence(origin, *_extent(inputs, work)),
-            kit=kits[0] if len(kits) == 1 else None,
-            results=rows,
-            comparisons=comparisons,
-        )
-        if len(kits) == 1 and chosen[0].kit is not None:
-            chosen[0].kit.commit(result=result)
-        return result
+UNHURRIED = replace(BRIEF, max_seconds=10.0)
 
 
 def time_artifacts(
@@ -128,13 +42,32 @@ def time_artifacts(
         work: of this command.
         device: where.
     """
-    candidates = [_candidate(one, given, work, device) for one, given in zip(chosen, inputs, strict=True)]
-    with work.reporter.task(f"time {len(candidates)} artifacts on {device.name}") as update:
-        measured = measure(candidates, work.executor, device.context(), settings, update)
+    return rows_of(chosen, in_turns(candidates_of(chosen, inputs, work, device), settings, work, device), work, device)
+
+
+def candidates_of(
+    chosen: Sequence[Selected], inputs: Sequence[Mapping[str, Blob]], work: Workbench, device: Device
+) -> list[Candidate]:
+    """Artifacts as `in_turns` takes them; see `time_artifacts`."""
+    return [_candidate(one, given, work, device) for one, given in zip(chosen, inputs, strict=True)]
+
+
+def in_turns(
+    candidates: Sequence[Candidate], settings: BenchSettings, work: Workbench, device: Device
+) -> tuple[Measured, ...]:
+    """Time candidates in turns on a device, and show progress."""
+    with work.reporter.task(f"time {len(candidates)} candidates on {device.name}") as update:
+        return measure(candidates, work.executor, device.context(), settings, update)
+
+
+def rows_of(
+    chosen: Sequence[Selected], measured: Sequence[Measured], work: Workbench, device: Device
+) -> tuple[BenchRow, ...]:
+    """Rows of artifacts that were timed in turns, with the answer whether each pays beside its parent."""
     by_digest = {one.artifact.sha256: timed for one, timed in zip(chosen, measured, strict=True)}
     explainer = Explainer(work, device)
     return tuple(
-        replace(_row(one, timed, device), pays=explainer.pays(one.artifact, by_digest))
+        replace(artifact_row(one, timed, device), pays=explainer.pays(one.artifact, by_digest))
         for one, timed in zip(chosen, measured, strict=True)
     )
 
@@ -178,61 +111,6 @@ def _briefly(candidates: Sequence[Candidate], work: Workbench, device: Device) -
         return measured
 
 
-def read_baseline(path: str | Path) -> tuple[BenchRow, ...]:
-    """Rows of a stored result.
-
-    Raises:
-        UsageError: it is no result of ``edgekit bench``.
-    """
-    hint = "Write one with: edgekit bench KIT --json > baseline.json"
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise UsageError("bad-baseline", "the baseline is no result file.", received=str(path), hint=hint) from err
-    if not isinstance(document, dict) or document.pop("schema", None) != BenchResult.schema:
-        wanted = f"the baseline should hold {BenchResult.schema}."
-        raise UsageError("bad-baseline", wanted, received=str(path), hint=hint)
-    try:
-        return from_json(BenchResult, document).results
-    except InternalError as err:
-        raise UsageError("bad-baseline", f"{path}: {err.message}", received=err.received, hint=hint) from err
-
-
-def compared(
-    rows: Sequence[BenchRow], baseline: Sequence[BenchRow], max_regression: float | None
-) -> tuple[Comparison, ...]:
-    """Each row against the baseline's row of the same model, target and precision.
-
-    A row without such a partner is not comparable, and says so: silence would read as "no regression".
-    """
-    known = {_identity(row): row for row in baseline}
-    return tuple(
-        compare_rows(row, known[_identity(row)], max_regression=max_regression)
-        if _identity(row) in known
-        else Comparison(
-            row.artifact,
-            "",
-            None,
-            None,
-            "not comparable",
-            False,
-            (f"the baseline holds no {row.name} of this model, only {_listed(baseline)}.",),
-        )
-        for row in rows
-    )
-
-
-def _identity(row: BenchRow) -> tuple[str | None, str]:
-    """What makes two timings the same thing at different times: the model's file name, target and precision."""
-    return Path(row.source).name if row.source else None, row.name
-
-
-def _listed(rows: Sequence[BenchRow]) -> str:
-    return (
-        ", ".join(f"{row.name} of {Path(row.source).name if row.source else row.artifact}" for row in rows) or "nothing"
-    )
-
-
 def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:
     artifact = one.artifact
     runtime = runtime_for(artifact.target)
@@ -248,15 +126,26 @@ def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, devic
     )
 
 
-def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
+def artifact_row(one: Selected, timed: Measured, device: Device) -> BenchRow:
+    known = one.kit.manifest.source if one.kit is not None else None
+    return replace(
+        timing_row(timed, device, one.path, one.artifact.target, one.artifact.precision),
+        sha256=one.artifact.sha256,
+        source=known.path if known is not None else None,
+        source_sha256=known.sha256 if known is not None else None,
+    )
+
+
+def timing_row(timed: Measured, device: Device, path: str, target: str, precision: str) -> BenchRow:
+    """The row of what was timed, by its path, format and precision; where it came from is left open."""
     reasons = (*timed.notes, *timing_reasons(timed))
     verdict: Verdict = "weak" if timing_reasons(timed) else "verified"
     if timed.error is not None:
         verdict, reasons = "error", (*reasons, str(timed.error))
     return BenchRow(
-        artifact=one.path,
-        target=one.artifact.target,
-        precision=one.artifact.precision,
+        artifact=path,
+        target=target,
+        precision=precision,
         runtime=timed.candidate.runtime,
         device=device.name,
         threads=timed.options.threads,
@@ -265,6 +154,9 @@ def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
         latency_ms=timed.latency_ms,
         throughput_per_s=timed.throughput_per_s,
         load_ms=timed.load_ms,
+        load_cached_ms=timed.load_cached_ms,
+        streams=timed.streams,
+        input_copy=timed.openings[0].copies if timed.openings else None,
         first_ms=timed.first_ms,
         peak_rss_mb=timed.peak_rss_mb,
         size_bytes=timed.candidate.size_bytes,
@@ -276,41 +168,4 @@ def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
         effective=timed.openings[0].effective if timed.openings else None,
         environment=timed.facts(),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        sha256=one.artifact.sha256,
-        source=one.kit.manifest.source.path if one.kit is not None else None,
-        source_sha256=one.kit.manifest.source.sha256 if one.kit is not None else None,
     )
-
-
-def _inputs(
-    chosen: Sequence[Selected], data: str | Path | None, labels: str | None, work: Workbench
-) -> tuple[list[dict[str, Blob]], Origin]:
-    """Samples to run for each artifact and whose they are: the data given, else golden inputs of its kit."""
-    if data is not None:
-        signature = chosen[0].artifact.signature
-        known = signature if signature.inputs else None
-        given = work.blobs(read_samples(data, work, known, spare=labels).arrays)
-        return [given] * len(chosen), "real"
-    stray = next((one for one in chosen if one.kit is None), None)
-    if stray is not None:
-        raise UsageError(
-            "no-samples",
-            "a file outside a kit needs samples to run.",
-            received=stray.path,
-            hint="Give --data samples.npz.",
-        )
-    kits = {one.kit.folder: one.kit for one in chosen if one.kit is not None}
-    samples = {folder: save_arrays(work.scratch("golden"), "in", kit.golden()[0][0]) for folder, kit in kits.items()}
-    golden = {folder: work.blobs(files) for folder, files in samples.items()}
-    real = all(kit.manifest.golden is not None and kit.manifest.golden.inputs == "real" for kit in kits.values())
-    return [golden[one.kit.folder] for one in chosen if one.kit is not None], "real" if real else "generated"
-
-
-def _extent(inputs: Sequence[Mapping[str, Blob]], work: Workbench) -> tuple[int, tuple[str, ...]]:
-    """The fewest samples of any artifact, and the shapes of one sample."""
-    counts, shapes = [], []
-    for given in inputs:
-        arrays = {name: np.load(work.executor.path(blob), mmap_mode="r") for name, blob in given.items()}
-        counts.append(min(len(array) for array in arrays.values()))
-        shapes += [f"{name}={'x'.join(map(str, array.shape[1:]))}" for name, array in arrays.items()]
-    return min(counts), unique(shapes)

@@ -80,7 +80,7 @@ def likely_cause(parent: Measured, child: Measured, precision: str, facts: Facts
     return next((found for cause in _CAUSES if (found := cause(case))), _UNEXPLAINED)
 
 
-_UNEXPLAINED = "nothing that was measured explains it; a profile of the operators would."
+_UNEXPLAINED = "nothing that was measured explains it; edgekit bench --profile shows where the time of each goes."
 
 
 def _another_precision(case: _Case) -> str | None:

@@ -1,4 +1,4 @@
-"""A timing against a stored one: did it become slower?"""
+"""A timing against another: did it become slower?"""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 
 from edgekit.errors import UsageError
 from edgekit.figures import BenchRow, Comparison
+from edgekit.latency.looks import LOOKS, minimum_detectable
 from edgekit.latency.measured import MIN_OPENINGS
 from edgekit.latency.statistics import Estimate, estimate_ratio
+from edgekit.latency.turns import Turns
 from edgekit.latency.validity import NOT_CONVERGED
+from edgekit.parity.intervals import ALPHA
 
 #: What has to be the same in both rows, with the words for it.
-_ROW_FIELDS = ("device", "runtime", "threads", "batch", "scenario")
+_ROW_FIELDS = ("device", "runtime", "threads", "batch", "streams", "input_copy", "scenario")
 
 #: What has to be the same in both environments.
 _FACTS = ("cpu", "architecture", "cpus_used")
@@ -35,6 +38,44 @@ def compare_rows(row: BenchRow, baseline: BenchRow, *, max_regression: float | N
     Raises:
         UsageError: ``max_regression`` is negative.
     """
+    check_limit(max_regression)
+    ratio = _ratio(row, baseline)
+    freedom = min(len(row.opening_p50_ms), len(baseline.opening_p50_ms)) - 1
+    least = None if ratio is None else minimum_detectable(ratio, freedom, ALPHA)
+    found = replace(_undecided(row, baseline, ratio, least), reasons=tuple(_obstacles(row, baseline)))
+    return found if found.reasons or ratio is None else _answered(found, ratio, max_regression)
+
+
+def compare_turns(
+    turns: Turns, row: BenchRow, baseline: BenchRow, *, max_regression: float | None = None
+) -> Comparison:
+    """Compare two candidates that took turns: what slowed one down slowed both, so load makes it wider, not false.
+
+    Args:
+        turns: of both.
+        row, baseline: the same measurements as rows.
+        max_regression: see `compare_rows`.
+    """
+    ratio = turns.ratio
+    undecided = replace(_undecided(row, baseline, ratio, turns.minimum_detectable), rounds=turns.rounds)
+    found = replace(undecided, reasons=tuple(_hindrances(turns)))
+    if found.reasons:
+        return found
+    answered = (
+        replace(found, answer="no difference shown") if ratio is None else _answered(found, ratio, max_regression)
+    )
+    if answered.answer == "no difference shown" and turns.rounds < LOOKS[0]:
+        few = f"the time limit allowed {turns.rounds} round{'' if turns.rounds == 1 else 's'}"
+        return replace(answered, reasons=(f"{few}, which show little; --max-seconds 120 allows more.",))
+    return answered
+
+
+def check_limit(max_regression: float | None) -> None:
+    """Refuse a limit that no ratio could keep.
+
+    Raises:
+        UsageError: it is negative.
+    """
     if max_regression is not None and not max_regression >= 0:
         raise UsageError(
             "bad-setting",
@@ -42,29 +83,31 @@ def compare_rows(row: BenchRow, baseline: BenchRow, *, max_regression: float | N
             received=str(max_regression),
             hint="Give a share, such as 5%.",
         )
-    ratio = _ratio(row, baseline)
-    comparison = Comparison(
+
+
+def _undecided(row: BenchRow, baseline: BenchRow, ratio: Estimate | None, least: float | None) -> Comparison:
+    return Comparison(
         artifact=row.artifact,
         baseline=baseline.artifact,
         ratio=ratio.value if ratio else None,
         ci95=ratio.ci95 if ratio else None,
         answer="not comparable",
         regression=False,
-        reasons=tuple(_obstacles(row, baseline)),
+        reasons=(),
+        name=row.name if row.name == baseline.name else f"{row.name} against {baseline.name}",
+        minimum_detectable=least,
+        base_ms=baseline.latency_ms.p50 if baseline.latency_ms else None,
+        new_ms=row.latency_ms.p50 if row.latency_ms else None,
     )
-    if comparison.reasons or ratio is None:
-        return comparison
+
+
+def _answered(found: Comparison, ratio: Estimate, max_regression: float | None) -> Comparison:
     if max_regression is None or ratio.low <= 1 + max_regression:
-        return replace(comparison, answer=_answer(ratio))
+        answer = "slower" if ratio.low > 1 else "faster" if ratio.high < 1 else "no difference shown"
+        return replace(found, answer=answer)
     text = f"p50 is {ratio.value:.3g} times the baseline's (95 % interval {ratio.low:.3g} to {ratio.high:.3g})"
     reason = f"{text}, beyond the accepted {1 + max_regression:.3g}."
-    return replace(comparison, answer="slower", regression=True, reasons=(reason,))
-
-
-def _answer(ratio: Estimate) -> str:
-    if ratio.low > 1:
-        return "slower"
-    return "faster" if ratio.high < 1 else "no difference shown"
+    return replace(found, answer="slower", regression=True, reasons=(reason,))
 
 
 def _ratio(row: BenchRow, baseline: BenchRow) -> Estimate | None:
@@ -84,6 +127,9 @@ def _obstacles(row: BenchRow, baseline: BenchRow) -> Iterator[str]:
         new, old = getattr(row, name), getattr(baseline, name)
         if new != old:
             yield f"the {name} differs: {_said(new)} now, {_said(old)} in the baseline."
+    copied = (row.input_copy, baseline.input_copy)
+    if None not in copied and copied[0] != copied[1]:  # older results do not tell
+        yield f"what an inference copies differs: {copied[0]} now, {copied[1]} in the baseline."
     for name in _FACTS:
         new, old = row.environment.get(name), baseline.environment.get(name)
         if new != old:
@@ -96,6 +142,18 @@ def _obstacles(row: BenchRow, baseline: BenchRow) -> Iterator[str]:
         for reason in each.reasons if each.verdict == "weak" else ():
             if not reason.startswith(NOT_CONVERGED):
                 yield f"{which} is weak: {reason}"
+
+
+def _hindrances(turns: Turns) -> Iterator[str]:
+    """Why two candidates that took turns cannot be compared all the same."""
+    sides = (("the new one", turns.new), ("the baseline", turns.base))
+    for which, side in sides:
+        if side.error is not None:
+            yield f"{which} was not timed: {side.error.message}"
+        if side.openings and side.openings[0].environment.emulated:
+            yield "the CPU is emulated, so these times are not representative of a device."
+    if turns.new.scenario != "throughput" and turns.new.batch != turns.base.batch:
+        yield f"the batch differs: {turns.new.batch} now, {turns.base.batch} in the baseline."
 
 
 def _said(value: object) -> str:

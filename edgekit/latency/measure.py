@@ -1,6 +1,7 @@
 """Time artifacts side by side.
 
-One fresh process per artifact, opened again and again. The openings of all artifacts take turns in rounds, each
+Each opening has a fresh process, since where the memory of a process comes to lie has a share in its speed; what
+takes long to start, such as a training framework, keeps one. The openings of all artifacts take turns in rounds, each
 alone on the machine, and every other round goes backwards, so that drift hits all alike: under load the ratio of
 two artifacts stays within 1 to 4 % where the figures themselves move by 15 %.
 """
@@ -15,25 +16,26 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import EdgekitError
 from edgekit.jobs.executor import Executor, OnProgress
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Job, Progress
 from edgekit.latency.measured import BenchSettings, Candidate, Measured, Scenario
+from edgekit.latency.search import search
 from edgekit.latency.statistics import estimate_p50
-from edgekit.runtimes.jobs import TimeJob
-from edgekit.runtimes.timing import Opening, TimingPlan
+from edgekit.runtimes.cached import CachedLoad
+from edgekit.runtimes.timing import Opening, TimingPlan, refuse_fixed_batch
 from edgekit.types import Blob
 
 __all__ = ["BenchSettings", "Candidate", "Measured", "Scenario", "measure"]
 
 Execute = Callable[[Job[Opening]], Opening]
 
-#: Batches that the throughput scenario tries, smallest first.
-THROUGHPUT_BATCHES = (1, 2, 4, 8, 16, 32)
+#: Seconds that a process may take to start, its engine's import included, for every opening to get a fresh one.
+FRESH_S = 1.0
 
-#: The search ends after two batches in a row that do not gain this much.
-THROUGHPUT_GAIN = 1.05
+#: After a look at the interval the next one is due when there are this share more openings: looking costs time.
+NEXT_LOOK = 0.1
 
 
 def measure(
@@ -55,60 +57,73 @@ def measure(
     Returns:
         One for each candidate, in order.
     """
-    runs = [_Run(candidate, executor, settings) for candidate in candidates]
+    runs = [Run(candidate, executor, settings) for candidate in candidates]
     if settings.scenario == "throughput" and not settings.emulated:
         for run in runs:
-            run.search_batch(context, on_progress)
-    with ExitStack() as stack:
+            search(run, run.candidate.context(context), on_progress)
+    with ExitStack() as processes:
+        for run in runs:
+            processes.enter_context(run.process)
         number = 0
         while active := [run for run in runs if run.active]:
             for run in active if number % 2 == 0 else reversed(active):
                 opening = f"opening {len(run.openings) + 1}, {settings.openings} or more"
                 on_progress(Progress(f"{run.candidate.name}: {opening}"))
-                run.take(_session(executor, context, settings, run, stack), number)
+                _opening(run, run.candidate.context(context), number)
             number += 1
     return tuple(run.result() for run in runs)
 
 
-def _session(executor: Executor, context: Context, settings: BenchSettings, run: _Run, stack: ExitStack) -> Execute:
-    """The process of a candidate: one for all its openings, or for ``cold`` one for each."""
-    if settings.scenario == "cold":
+def _opening(run: Run, context: Context, number: int) -> None:
+    """One opening of a candidate, in a fresh process or in the one that it keeps."""
+    try:
+        execute = run.execute or run.process.enter_context(run.executor.session(context))
+    except EdgekitError as error:  # the device is gone
+        run.stop(error)
+        return
+    run.execute = execute
+    run.take(execute, number)
+    slow_start = run.candidate.compiles or run.start_s >= FRESH_S
+    if not slow_start or run.settings.scenario == "cold" or run.error is not None:
+        run.process.close()
+        run.execute = None
+    if run.settings.scenario == "cold" and run.error is None:
+        with run.executor.session(context) as execute_load:
+            run.take_cached(execute_load)
 
-        def execute_fresh(job: Job[Opening]) -> Opening:
-            with executor.session(context) as execute:
-                return execute(job)
 
-        return execute_fresh
-    if run.execute is None:
-        run.execute = stack.enter_context(executor.session(context))
-    return run.execute
-
-
-class _Run:
-    """The measurement of one candidate, while it goes on."""
+class Run:
+    """The measurement of one candidate, while it goes on: `take` its openings, then ask for its `result`."""
 
     def __init__(self, candidate: Candidate, executor: Executor, settings: BenchSettings) -> None:
         self.candidate = candidate
         self.executor = executor
         self.settings = settings
         self.options = candidate.options
+        self.process = ExitStack()
         self.execute: Execute | None = None
+        self.start_s = 0.0
         self.openings: list[Opening] = []
         self.samples_ms: list[NDArray[np.float64]] = []
         self.rounds: list[int] = []
+        self.processes: list[int] = []
         self.notes: list[str] = []
         self.seconds = 0.0
         self.converged = False
         self.error: EdgekitError | None = None
-        self._inputs: dict[int, dict[str, Blob]] = {}
+        self.cached_loads_ms: list[float] = []
         self.batch = settings.batch or candidate.fixed_batch or 1
-        if candidate.fixed_batch not in (None, self.batch):
-            self.error = UsageError(
-                "fixed-batch",
-                f"{candidate.name} takes a batch of {candidate.fixed_batch} only.",
-                received=f"batch {self.batch}",
-                hint=f"Leave --batch out, or use --batch {candidate.fixed_batch}.",
-            )
+        self.streams = settings.streams or 1
+        self._inputs: dict[int, dict[str, Blob]] = {}
+        self._cache: tuple[Blob, ...] = ()
+        self._cached = settings.scenario == "cold" and not settings.emulated
+        self._begun = 0.0
+        self._last: Execute | None = None
+        self._next_look = settings.openings
+        try:
+            refuse_fixed_batch(candidate.name, candidate.fixed_batch, self.batch)
+        except EdgekitError as error:
+            self.error = error
 
     @property
     def active(self) -> bool:
@@ -122,42 +137,58 @@ class _Run:
     def take(self, execute: Execute, number: int) -> None:
         """One opening in a round."""
         started = time.monotonic()
+        self._begun = self._begun or started
         try:
-            opening = execute(self._job(self.batch, self._plan()))
+            opening = execute(self.job(self.plan()))
         except EdgekitError as error:
-            self.error = error
+            self.stop(error)
             return
         finally:
             self.seconds += time.monotonic() - started
+        self.seconds = 0.0 if self.candidate.compiles and not self.openings else self.seconds
+        if execute is not self._last:
+            self.start_s = time.monotonic() - started - opening.seconds
+        self.processes.append(self.processes[-1] if execute is self._last else len(self.openings))
+        self._last = execute
         self.openings.append(opening)
         self.samples_ms.append(self._samples_ms(opening))
         self.rounds.append(number)
-        if len(self.openings) >= self.settings.openings:
+        span = min(self.settings.span_seconds, self.settings.max_seconds / 2)
+        count = len(self.openings)
+        if count >= self._next_look and time.monotonic() - self._begun >= span:
             self.converged = estimate_p50(self.samples_ms).half_width <= self.settings.half_width
+            self._next_look = count + max(1, int(NEXT_LOOK * count))
 
-    def search_batch(self, context: Context, on_progress: OnProgress) -> None:
-        """Find the batch with the highest throughput and give it every CPU, where the user left these open."""
-        candidate, settings = self.candidate, self.settings
-        free = settings.batch is None and candidate.fixed_batch is None
-        if self.error is not None or not (free or self.options.threads is None):
+    def take_cached(self, execute: Callable[[Job[CachedLoad]], CachedLoad]) -> None:
+        """One load with the engine's cache, which the first of them writes; once it is not offered, no more."""
+        job = self.candidate.cached_load(self.options, self._cache) if self._cached else None
+        if job is None or self.error is not None:
             return
-        best_batch, best, poor = self.batch, 0.0, 0
-        with self.executor.session(context) as execute:
-            for batch in THROUGHPUT_BATCHES if free else (self.batch,):
-                on_progress(Progress(f"try {candidate.name} with batch {batch}"))
-                try:
-                    rate = self._rate(execute, batch)
-                except EdgekitError as error:
-                    if not best:
-                        self.error = error
-                    else:
-                        self.notes.append(f"batch {batch} was not tried further: {error.message}")
-                    break
-                poor = 0 if rate >= THROUGHPUT_GAIN * best else poor + 1
-                best_batch, best = (batch, rate) if rate > best else (best_batch, best)
-                if poor == 2:
-                    break
-        self.batch = best_batch
+        started = time.monotonic()
+        try:
+            loaded = execute(job)
+        except EdgekitError as error:
+            self.notes.append(f"there is no load time with the engine's cache: {error.message}")
+            self._cached = False
+            return
+        finally:
+            self.seconds += time.monotonic() - started
+        if loaded.load_ms is not None:
+            self.cached_loads_ms.append(loaded.load_ms)
+        elif not loaded.cache:
+            self.notes.append(f"{self.candidate.runtime} keeps nothing that it compiled for the next load.")
+            self._cached = False
+        elif self._cache:
+            self.notes.append(f"{self.candidate.runtime} compiled anew in spite of its cache.")
+            self._cached = False
+        self._cache = loaded.cache
+
+    def stop(self, error: EdgekitError) -> None:
+        """End the measurement for an error; what was taken before stays."""
+        self.error = error
+        if self.openings:
+            few = f"{len(self.openings)} opening{'s' if len(self.openings) > 1 else ''}"
+            self.notes.append(f"it ended early, after {few}; its figures rest on these alone.")
 
     def result(self) -> Measured:
         return Measured(
@@ -165,27 +196,23 @@ class _Run:
             scenario=self.settings.scenario,
             batch=self.batch,
             options=self.options,
+            streams=self.streams,
             openings=tuple(self.openings),
             samples_ms=tuple(self.samples_ms),
             rounds=tuple(self.rounds),
+            processes=tuple(self.processes),
             converged=self.converged,
+            cached_loads_ms=tuple(self.cached_loads_ms),
             notes=tuple(self.notes),
             error=self.error,
         )
 
-    def _rate(self, execute: Execute, batch: int) -> float:
-        """Samples per second in one short opening. The first one also tells how many CPUs there are to use."""
-        plan = replace(self._plan(), batch=batch, min_s=self.settings.min_seconds / 2, min_runs=3)
-        opening = execute(self._job(batch, plan))
-        if self.options.threads is None:
-            self.options = replace(self.options, threads=len(opening.environment.affinity))
-            opening = execute(self._job(batch, plan))
-        return batch / float(self._samples_ms(opening).mean())
-
-    def _job(self, batch: int, plan: TimingPlan) -> TimeJob:
+    def job(self, plan: TimingPlan) -> Job[Opening]:
+        """What takes one opening by a plan."""
+        batch = plan.batch
         if batch not in self._inputs:
             self._inputs[batch] = {name: self._repeated(blob, batch) for name, blob in self.candidate.inputs.items()}
-        return TimeJob(self.candidate.runtime, self.candidate.files, self._inputs[batch], self.options, plan)
+        return self.candidate.job(self._inputs[batch], self.options, plan)
 
     def _repeated(self, blob: Blob, batch: int) -> Blob:
         """The same samples again and again where a batch needs more than there are."""
@@ -196,11 +223,13 @@ class _Run:
         np.save(path, array[np.arange(batch) % len(array)], allow_pickle=False)
         return self.executor.add(path, blob.name)
 
-    def _plan(self) -> TimingPlan:
+    def plan(self) -> TimingPlan:
+        """How long an opening takes."""
+        plan = TimingPlan(self.batch, self.streams, self.settings.copy)
         if self.settings.emulated or self.settings.scenario == "cold":  # the first inference, one more, a timed one
-            return TimingPlan(self.batch, warmup_min_runs=0, warmup_min_s=0.0, min_runs=1, min_s=0.0, max_s=0.0)
+            return replace(plan, warmup_min_runs=0, warmup_min_s=0.0, min_runs=1, min_s=0.0, max_s=0.0)
         share = self.settings.max_seconds / self.settings.openings / 2  # warm-up and timed loop have a limit each
-        return TimingPlan(self.batch, min_s=min(self.settings.min_seconds, share), max_s=share)
+        return replace(plan, min_s=min(self.settings.min_seconds, share), max_s=share)
 
     def _samples_ms(self, opening: Opening) -> NDArray[np.float64]:
         if self.settings.scenario == "cold":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any, Literal
@@ -10,16 +10,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekit import __version__
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.figures import Latency
+from edgekit.jobs.process import Context
+from edgekit.jobs.protocol import Job
 from edgekit.latency.statistics import Estimate, estimate_p50, percentile, summarise
 from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.cached import CachedLoad, CachedLoadJob
+from edgekit.runtimes.cpus import show_cpus
 from edgekit.runtimes.environment import foreign_load
-from edgekit.runtimes.timing import Opening
+from edgekit.runtimes.jobs import TimeJob
+from edgekit.runtimes.timing import Opening, TimingPlan
 from edgekit.types import Blob
 
 Scenario = Literal["latency", "throughput", "cold"]
 SCENARIOS: tuple[Scenario, ...] = ("latency", "throughput", "cold")
+
+#: What instruction sets are called outside of Linux on Arm.
+_COMMON_NAMES = {"asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}
 
 #: Under this many openings an interval over openings says next to nothing.
 MIN_OPENINGS = 3
@@ -27,7 +36,7 @@ MIN_OPENINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One artifact to time.
+    """One artifact to time, or something else that a subclass knows how to run.
 
     Attributes:
         name: for messages and progress.
@@ -37,6 +46,8 @@ class Candidate:
         options: how to open it.
         size_bytes: of all files.
         fixed_batch: the batch that the artifact declares; None where it is free.
+        compiles: its first opening may compile for long, and does not count towards the time limit; the others
+            have the same process, which keeps what was compiled.
     """
 
     name: str
@@ -46,6 +57,19 @@ class Candidate:
     options: OpenOptions
     size_bytes: int
     fixed_batch: int | None = None
+    compiles: bool = False
+
+    def job(self, inputs: Mapping[str, Blob], options: OpenOptions, plan: TimingPlan) -> Job[Opening]:
+        """What times one opening of it."""
+        return TimeJob(self.runtime, self.files, dict(inputs), options, plan)
+
+    def cached_load(self, options: OpenOptions, cache: tuple[Blob, ...]) -> Job[CachedLoad] | None:
+        """What loads it with the engine's cache; None for what has none."""
+        return CachedLoadJob(self.runtime, self.files, options, cache)
+
+    def context(self, device: Context) -> Context:
+        """The process it runs in; ``device`` is that of engines."""
+        return device
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,31 +77,48 @@ class BenchSettings:
     """How to measure.
 
     Attributes:
-        scenario: ``latency`` of one inference after another; ``throughput`` at the best batch with all threads;
-            ``cold``, load and first inference in a fresh process.
+        scenario: ``latency`` of one inference after another; ``throughput`` at the best batch and streams with all
+            threads; ``cold``, load and first inference in a fresh process.
         batch: samples per inference; None is 1 or what the artifact is fixed to, and in ``throughput`` the best.
+        streams: inferences side by side; None is 1, and in ``throughput`` the best.
+        copy: whether each inference copies its inputs and outputs, as `Session.prepare` does by default; False binds
+            them once.
         openings: at least so many openings of each artifact, 3 or more.
         half_width: half-width of the 95 % interval of p50, as a share of p50, at which an artifact is done.
         max_seconds: wall time per artifact after which no further opening starts.
         min_seconds: timed seconds per opening.
+        span_seconds: an artifact is not done before so many seconds, those of others between included: noise that
+            lasts for seconds cannot be seen in less. At most half of ``max_seconds``.
         emulated: the device emulates its CPU: one opening of three inferences tests the path, nothing more.
     """
 
     scenario: Scenario = "latency"
     batch: int | None = None
+    streams: int | None = None
+    copy: bool = True
     openings: int = 8
     half_width: float = 0.02
     max_seconds: float = 20.0
-    min_seconds: float = 0.25
+    min_seconds: float = 0.1
+    span_seconds: float = 4.0
     emulated: bool = False
 
     def __post_init__(self) -> None:
         _demand(self.scenario in SCENARIOS, "scenario", self.scenario, f"one of {', '.join(SCENARIOS)}")
         _demand(self.batch is None or self.batch >= 1, "batch", self.batch, "1 or more")
+        _demand(self.streams is None or self.streams >= 1, "streams", self.streams, "1 or more")
         _demand(self.openings >= MIN_OPENINGS, "openings", self.openings, f"{MIN_OPENINGS} or more")
         _demand(0 < self.half_width < 1, "half_width", self.half_width, "between 0 and 1")
         _demand(self.max_seconds > 0, "max_seconds", self.max_seconds, "above 0")
         _demand(self.min_seconds > 0, "min_seconds", self.min_seconds, "above 0")
+        _demand(self.span_seconds >= 0, "span_seconds", self.span_seconds, "0 or more")
+        if self.streams not in (None, 1) and self.scenario != "throughput":
+            raise UsageError(
+                "streams-without-throughput",
+                "only the throughput scenario runs inferences side by side.",
+                received=f"{self.streams} streams for {self.scenario}",
+                hint="Give --scenario throughput, or leave --streams out.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +129,16 @@ class Measured:
         candidate: what was timed.
         scenario: see `BenchSettings`.
         batch: samples per inference.
+        streams: inferences side by side.
         options: how it was opened; in ``throughput`` with the threads that were used.
         openings: in order; empty where the first one failed.
         samples_ms: milliseconds per inference of each opening; for ``cold`` one figure each, load plus first
             inference, without the start of the process and the import of the engine.
         rounds: the round of each opening, which pairs it with those of other candidates.
+        processes: a number for the process of each opening; empty where one had them all.
         converged: whether the interval became as narrow as asked within the time limit.
+        cached_loads_ms: opening the artifact in fresh processes with what its engine kept of an earlier one, for
+            ``cold``; empty where the engine offers no such thing.
         notes: what else the user should know, in full sentences.
         error: what ended the measurement.
     """
@@ -102,10 +147,13 @@ class Measured:
     scenario: Scenario
     batch: int
     options: OpenOptions
+    streams: int = 1
     openings: tuple[Opening, ...] = ()
     samples_ms: tuple[NDArray[np.float64], ...] = ()
     rounds: tuple[int, ...] = ()
+    processes: tuple[int, ...] = ()
     converged: bool = False
+    cached_loads_ms: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     error: EdgekitError | None = None
 
@@ -126,20 +174,24 @@ class Measured:
 
     @property
     def throughput_per_s(self) -> float | None:
-        """Samples per second over all timed inferences; None outside the ``throughput`` scenario."""
-        if self.scenario != "throughput" or not self.samples_ms:
+        """Samples per second of wall time over all openings; None outside the ``throughput`` scenario."""
+        if self.scenario != "throughput" or not self.openings:
             return None
-        pooled = np.concatenate(self.samples_ms)
-        return float(self.batch * len(pooled) / (pooled.sum() / 1000))
+        return self.batch * sum(map(len, self.samples_ms)) / sum(opening.timed_s for opening in self.openings)
 
     @property
     def load_ms(self) -> float | None:
-        """Opening the artifact in a fresh process; for ``cold`` the median of several."""
+        """Opening the artifact in a fresh process: the median over processes."""
         return median([opening.load_ms for opening in self._fresh()]) if self.openings else None
 
     @property
+    def load_cached_ms(self) -> float | None:
+        """The median of `cached_loads_ms`."""
+        return median(self.cached_loads_ms) if self.cached_loads_ms else None
+
+    @property
     def first_ms(self) -> float | None:
-        """The first inference in a fresh process; for ``cold`` the median of several."""
+        """The first inference in a fresh process: the median over processes."""
         return median([opening.first_ms for opening in self._fresh()]) if self.openings else None
 
     @property
@@ -169,23 +221,48 @@ class Measured:
         machine = first.environment
         for name in ("architecture", "cpu", "board", "logical_cpus", "governor", "container", "virtual", "emulated"):
             yield name, getattr(machine, name)
-        yield "cpu_features", " ".join(machine.features)
+        yield "cpu_features", " ".join(dict.fromkeys(_COMMON_NAMES.get(name, name) for name in machine.features))
         yield "cpus_used", len(machine.affinity)
+        yield "cpus", show_cpus(machine.affinity)
+        yield "cores_used", machine.cores
+        yield "cpu_quota", _short(machine.cpu_quota)
+        yield "max_frequency_mhz", _short(machine.max_frequency_mhz)
         yield "memory_mb", machine.memory_bytes and machine.memory_bytes >> 20
+        available = last.after.memory_available_bytes
+        yield "memory_available_mb", available and available >> 20
+        yield "edgekit", __version__
         for name in ("os", "kernel", "libc", "python", "numpy"):
             yield name, getattr(machine, name)
         yield "engine", f"{self.candidate.runtime} {first.version}"
         yield "load_before", first.before.load_average
         yield "load_after", last.after.load_average
         yield "foreign_load", _short(self.foreign_load)
-        yield "frequency_mhz", _short(last.after.frequency_mhz)
-        yield "temperature_c", _short(last.after.temperature_c)
+        yield "frequency_before_mhz", _short(first.before.frequency_mhz)
+        yield "frequency_during_mhz", _short(_mean(opening.frequency_during_mhz for opening in self.openings))
+        yield "frequency_after_mhz", _short(last.after.frequency_mhz)
+        yield "temperature_before_c", _short(first.before.temperature_c)
+        yield "temperature_after_c", _short(last.after.temperature_c)
+        yield "throttle_events", _since(first.before.throttle_events, last.after.throttle_events)
+        yield "quota_stops", _since(first.before.quota_stops, last.after.quota_stops)
         yield "page_faults_per_inference", _short(fmean(opening.page_faults_per_inference for opening in self.openings))
         yield "preemptions_per_inference", _short(fmean(opening.preemptions_per_inference for opening in self.openings))
 
     def _fresh(self) -> tuple[Opening, ...]:
         """The openings that were the first of their process."""
-        return self.openings if self.scenario == "cold" else self.openings[:1]
+        before = (None, *self.processes)
+        found = [
+            one for one, process, last in zip(self.openings, self.processes, before, strict=False) if process != last
+        ]
+        return tuple(found) or self.openings[:1]
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _since(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 def _short(value: float | None) -> str | None:

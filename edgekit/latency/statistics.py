@@ -18,14 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.figures import Latency
+from edgekit.latency.tails import SUPPORT, percentile_interval
 from edgekit.parity.intervals import ALPHA, student_quantile
 
 Samples = NDArray[Any]
-
-#: p99 is reported from this many inferences on. The largest of n independent samples lies above the true p99
-#: with probability ``1 - 0.99^n``, the usual order-statistic bound (David and Nagaraja, "Order Statistics", §7.1;
-#: MLPerf LoadGen's early stopping rests on the same): 99.3 % for 500. With fewer, p99 may be beyond all samples.
-P99_SAMPLES = 500
 
 #: Bootstrap resamples: their own noise in the limits is then far below the width of the interval.
 RESAMPLES = 4000
@@ -67,16 +63,18 @@ def summarise(openings: Sequence[Samples]) -> Latency:
     """Latency over all openings.
 
     Args:
-        openings: milliseconds per inference, one array per opening. The interval is empty for a single opening.
+        openings: milliseconds per inference, one array per opening. Intervals are empty for a single opening.
     """
     pooled = np.sort(np.concatenate(openings))
     return Latency(
         p50=percentile(pooled, 50),
-        p90=percentile(pooled, 90),
-        p99=percentile(pooled, 99) if len(pooled) >= P99_SAMPLES else None,
+        p90=percentile(pooled, 90) if len(pooled) >= SUPPORT[90] else None,
+        p99=percentile(pooled, 99) if len(pooled) >= SUPPORT[99] else None,
         min=float(pooled[0]),
         mean=float(pooled.mean()),
         ci95_p50=estimate_p50(openings).ci95 if len(openings) > 1 else (),
+        ci95_p90=percentile_interval(openings, 90) if len(pooled) >= SUPPORT[90] else (),
+        ci95_p99=percentile_interval(openings, 99) if len(pooled) >= SUPPORT[99] else (),
     )
 
 

@@ -15,6 +15,10 @@ from edgekit.runtimes.environment import Snapshot
 #: of a steady machine differ by more than this only once in some fifty times.
 DRIFT_SHARE = 0.10
 
+#: The last third of an opening's samples against its first, in the median over openings: warm-up lets speed differ by
+#: half of this between the thirds of a sample, so more is a speed that still moves.
+SETTLING_SHARE = 0.10
+
 #: CPU time of other processes, as a share of one core.
 FOREIGN_LOAD = 0.20
 
@@ -50,6 +54,16 @@ def drift(opening_p50_ms: Sequence[float]) -> float:
     return opening_p50_ms[-1] / opening_p50_ms[0] - 1 if opening_p50_ms else 0.0
 
 
+def settling(samples_ms: Sequence[NDArray[Any]]) -> float:
+    """Change from the first to the last third of an opening, as a share: the median over openings.
+
+    What every opening does alike is no noise of the machine: the artifact or its engine had not settled.
+    """
+    thirds = [(len(samples) // 3, samples) for samples in samples_ms if len(samples) >= 9]
+    changes = [float(np.median(samples[-third:]) / np.median(samples[:third])) - 1 for third, samples in thirds]
+    return float(np.median(changes)) if changes else 0.0
+
+
 def modes(samples: NDArray[Any]) -> tuple[float, float] | None:
     """The means of two groups that the samples fall into, or None where they do not.
 
@@ -74,7 +88,7 @@ def modes(samples: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def _reasons(measured: Measured) -> Iterator[str]:
-    if not measured.converged:
+    if not measured.converged and measured.error is None:
         yield _not_converged(measured)
     moved = drift(measured.opening_p50_ms)
     if abs(moved) > DRIFT_SHARE and measured.scenario != "cold":
@@ -85,8 +99,10 @@ def _reasons(measured: Measured) -> Iterator[str]:
     if load is not None and load > FOREIGN_LOAD and measured.scenario != "cold":
         yield f"other processes used {load:.0%} of a core meanwhile."
     snapshots = [shot for opening in measured.openings for shot in (opening.before, opening.after)]
-    yield from _about_frequency(snapshots)
+    during = [opening.frequency_during_mhz for opening in measured.openings]
+    yield from _about_frequency([*(shot.frequency_mhz for shot in snapshots), *during])
     yield from _about_heat(snapshots)
+    yield from _about_quota(measured)
 
 
 def _not_converged(measured: Measured) -> str:
@@ -102,22 +118,36 @@ def _about_samples(measured: Measured) -> Iterator[str]:
     unsteady = sum(not opening.steady for opening in measured.openings)
     if unsteady:
         yield f"{unsteady} of {len(measured.openings)} openings had not reached a steady speed when they were timed."
+    moving = settling(measured.samples_ms)
+    if abs(moving) > SETTLING_SHARE and measured.streams == 1:
+        yield f"the speed had not settled: within an opening the time of an inference moved by {moving:+.0%}."
     found = modes(np.concatenate(measured.samples_ms))
     if found:
         yield f"the times fall into two groups, around {found[0]:.3g} ms and {found[1]:.3g} ms."
 
 
-def _about_frequency(snapshots: Sequence[Snapshot]) -> Iterator[str]:
-    known = [shot.frequency_mhz for shot in snapshots if shot.frequency_mhz]
+def _about_frequency(frequencies: Sequence[float | None]) -> Iterator[str]:
+    known = [mhz for mhz in frequencies if mhz]
     if known and max(known) > (1 + FREQUENCY_SHARE) * min(known):
         yield f"the CPU frequency moved between {min(known):.0f} and {max(known):.0f} MHz."
 
 
+def _about_quota(measured: Measured) -> Iterator[str]:
+    """The kernel stops a group that has used up its share of a period; between openings it stops others."""
+    pairs = [(opening.before.quota_stops, opening.after.quota_stops) for opening in measured.openings]
+    stops = sum(after - before for before, after in pairs if before is not None and after is not None)
+    if stops:
+        yield f"the CPU quota of this container stopped the process {stops} times."
+
+
 def _about_heat(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     events = [shot.throttle_events for shot in snapshots if shot.throttle_events is not None]
-    if events:
-        if events[-1] > events[0]:
-            yield f"the CPU was throttled for heat {events[-1] - events[0]} times."
+    held = sum(shot.throttled is True for shot in snapshots)
+    if held:
+        yield f"the clock was held down, for heat or too little power, in {held} of {len(snapshots)} looks."
+    elif events and events[-1] > events[0]:
+        yield f"the CPU was throttled for heat {events[-1] - events[0]} times."
+    if events or any(shot.throttled is not None for shot in snapshots):
         return
     hottest = max((shot.temperature_c for shot in snapshots if shot.temperature_c is not None), default=None)
     if hottest is not None and hottest >= TEMPERATURE_C:

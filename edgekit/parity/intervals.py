@@ -26,7 +26,7 @@ _FEW = 25
 _STEPS = 60
 
 
-def clopper_pearson(hits: int, samples: int, alpha: float = ALPHA) -> tuple[float, float]:
+def clopper_pearson(hits: float, samples: float, alpha: float = ALPHA) -> tuple[float, float]:
     """The exact interval of a share of independent samples; it covers at least ``1 - alpha``.
 
     Source: Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the
@@ -35,7 +35,8 @@ def clopper_pearson(hits: int, samples: int, alpha: float = ALPHA) -> tuple[floa
 
     Args:
         hits: samples that agree.
-        samples: all of them; without any, nothing is known and the interval is 0 to 1.
+        samples: all of them, or how many independent ones they are worth, which may be no whole number; without any,
+            nothing is known and the interval is 0 to 1.
         alpha: error of both sides together.
     """
     if not 0 <= hits <= samples:

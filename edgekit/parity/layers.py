@@ -169,7 +169,7 @@ def blame(graph: Graph, matches: Sequence[Match]) -> Culprit | None:
     at_fault = (one for one in suspects if not _moves(one, graph) or not wrong.isdisjoint(one.outputs))
     first = next(at_fault, suspects[0])
     accused = [one for one in matches if not one.good and not _is_innocent(one, matches, graph, innocent)]
-    traced = [one for one in accused if _computes(first, one.layer.name)]
+    traced = [one for one in accused if computes(first, one.layer.name)]
     chosen = traced or accused
     layer = chosen[0].layer.name if chosen else _traced_layer(first, matches)
     return Culprit(first, layer, tuple(_fused_before(layer, matches)))
@@ -328,7 +328,7 @@ def _is_innocent(one: Match, matches: Sequence[Match], graph: Graph, innocent: s
     if one.tensor is not None:
         return one.tensor in innocent
     needed = upstream(graph, graph.outputs)
-    own = [operator for operator in graph.operators if _computes(operator, one.layer.name)]
+    own = [operator for operator in graph.operators if computes(operator, one.layer.name)]
     own = [operator for operator in own if not needed.isdisjoint(operator.outputs)]
     if own:
         return all(not innocent.isdisjoint(operator.outputs) for operator in own)
@@ -339,14 +339,14 @@ def _is_innocent(one: Match, matches: Sequence[Match], graph: Graph, innocent: s
     return after is not None and (before is None or before in upstream(graph, [after]))
 
 
-def _computes(operator: Operator, layer: str) -> bool:
+def computes(operator: Operator, layer: str) -> bool:
     """Whether an operator's name says that it computes a layer: ``block/conv/Conv`` is of ``block/conv``."""
     name = operator.name.replace(".", "/")
     return f"/{layer.partition(':')[0]}/" in f"/{name}/"
 
 
 def _traced_layer(operator: Operator, matches: Sequence[Match]) -> str | None:
-    named = [one.layer.name for one in matches if _computes(operator, one.layer.name)]
+    named = [one.layer.name for one in matches if computes(operator, one.layer.name)]
     return max(named, key=len, default=None)
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekit.checked import Accuracy, CheckRow, OutputParity
-from edgekit.figures import ArtifactResult, BenchRow, Comparison, Pays, Quantization, Recommendation, SourceSummary
-from edgekit.report.history import Trend
+from edgekit.figures import (
+    ArtifactResult,
+    BenchRow,
+    Comparison,
+    Gain,
+    Pays,
+    Quantization,
+    Recommendation,
+    SourceSummary,
+)
+from edgekit.report.history import History
 from edgekit.report.text import MEANING
 from edgekit.results import (
     BenchResult,
@@ -133,7 +142,9 @@ class Summary:
         measured_at: of the newest run or timing, UTC.
         lines: one per artifact, in the order in which they were made.
         sensitivity: the operators of each fp32 artifact that was ranked.
-        history: earlier checks of the same artifacts.
+        history: earlier checks and timings of the same artifacts.
+        sources: the source itself, timed in its own framework.
+        gains: each artifact beside each way to run its source.
         notes: warnings of the commands and what this report leaves out.
         against: what a single check compared with.
         stored: whether the kit keeps all of this.
@@ -151,7 +162,9 @@ class Summary:
     measured_at: str | None
     notes: tuple[str, ...]
     sensitivity: tuple[SensitivityRow, ...] = ()
-    history: tuple[Trend, ...] = ()
+    history: History = field(default_factory=History)
+    sources: tuple[BenchRow, ...] = ()
+    gains: tuple[Gain, ...] = ()
     against: str | None = None
     stored: bool = True
 
@@ -161,7 +174,12 @@ class Summary:
         if self.sensitivity and not self.lines and self.verdict == "verified":
             return "each operator that is listed was quantized alone, and ran"
         doubtful = [row for row in self.timings if row.verdict == "weak"]
-        if self.verdict == "weak" and all(line.verdict == "verified" for line in self.lines) and doubtful:
+        if (
+            self.verdict == "weak"
+            and self.lines
+            and all(line.verdict == "verified" for line in self.lines)
+            and doubtful
+        ):
             are = "is" if len(doubtful) == 1 else "are"
             return f"every artifact is verified, but {len(doubtful)} of {len(self.timings)} timings {are} weak"
         return MEANING[self.verdict]
@@ -176,23 +194,19 @@ class Summary:
 
     @property
     def timings(self) -> tuple[BenchRow, ...]:
-        return tuple(row for line in self.lines for row in line.timings)
+        return (*(row for line in self.lines for row in line.timings), *self.sources)
 
 
-def summarise(
-    documents: Sequence[Document], histories: Mapping[str, tuple[Trend, ...]] | None = None
-) -> tuple[Summary, ...]:
+def summarise(documents: Sequence[Document]) -> tuple[Summary, ...]:
     """One summary per kit, in the order of appearance.
 
     Args:
         documents: oldest first: what a later one says about an artifact replaces what an earlier one said.
-        histories: earlier checks, by the folder of the kit.
     """
-    known = histories or {}
     kits: dict[str | None, list[Document]] = {}
     for document in documents:
         kits.setdefault(document.kit, []).append(document)
-    return tuple(replace(_summary(kit, found), history=known.get(kit or "", ())) for kit, found in kits.items())
+    return tuple(_summary(kit, found) for kit, found in kits.items())
 
 
 def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
@@ -201,7 +215,8 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
     made = {(row.target, row.precision): row for document in documents for row in _artifacts(document)}
     checks = _newest(row for document in documents for row in _checks(document))
     timings = {_setting(row): row for document in documents for row in _timings(document)}
-    rows: list[CheckRow | BenchRow] = [*checks.values(), *timings.values()]
+    run_by_framework = tuple(row for row in timings.values() if row.way is not None)
+    rows: list[CheckRow | BenchRow] = [*checks.values(), *(row for row in timings.values() if row.way is None)]
     stale = [row for row in rows if not _current(row, made.get((row.target, row.precision)))]
     lines = _lines(made, [row for row in rows if row not in stale])
     newest = max(timings.values(), key=lambda row: row.measured_at, default=None)
@@ -223,7 +238,9 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
     return Summary(
         title=source.path if source is not None else kit or _file(documents) or "results",
         kit=kit,
-        verdict=documents[0].verdict if len(documents) == 1 else worst(_verdicts(lines)),
+        verdict=documents[0].verdict
+        if len(documents) == 1
+        else worst([*_verdicts(lines), *(row.verdict for row in run_by_framework)]),
         source=source,
         recommendation=run.recommendation if run is not None else None,
         lines=lines,
@@ -235,15 +252,18 @@ def _summary(kit: str | None, documents: Sequence[Document]) -> Summary:
         measured_at=newest.measured_at if newest is not None else run.measured_at if run is not None else None,
         notes=unique(notes),
         sensitivity=tuple(ranked.values()),
+        sources=run_by_framework,
+        gains=tuple(gain for document in documents if isinstance(document, BenchResult) for gain in document.gains),
         against=against,
         stored=kit is not None and all(document.stored for document in documents if isinstance(document, CheckResult)),
     )
 
 
 def _file(documents: Sequence[Document]) -> str | None:
-    """The file that results outside a kit are about; None where there are several."""
+    """The file that results outside a kit are about; None where there are several. An artifact goes before a source."""
     checks = {row.artifact for document in documents for row in _checks(document)}
-    found = checks | {row.artifact for document in documents for row in _timings(document)}
+    timings = [row for document in documents for row in _timings(document)]
+    found = checks | {row.artifact for row in timings if row.way is None} or {row.artifact for row in timings}
     return found.pop() if len(found) == 1 else None
 
 
@@ -289,7 +309,8 @@ def _current(row: CheckRow | BenchRow, made: ArtifactResult | None) -> bool:
 
 
 def _setting(row: BenchRow) -> tuple[object, ...]:
-    return row.artifact, row.runtime, row.device, row.threads, row.batch, row.scenario
+    what = row.sha256 or row.artifact, row.precision, row.runtime, row.way  # a path has several spellings
+    return *what, row.device, row.threads, row.streams, row.batch, row.scenario, row.input_copy
 
 
 def _artifacts(document: Document) -> tuple[ArtifactResult, ...]:
@@ -325,12 +346,13 @@ def defaults(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def reasons_by_text(lines: Iterable[Line]) -> dict[str, tuple[str, ...]]:
-    """Every reason once, with the artifacts that it is about."""
+def reasons_by_text(summary: Summary) -> dict[str, tuple[str, ...]]:
+    """Every reason once, with the artifacts and ways to run the source that it is about."""
     found: dict[str, list[str]] = {}
-    for line in lines:
-        for reason in line.reasons:
-            found.setdefault(reason, []).append(line.name)
+    every: list[Line | BenchRow] = [*summary.lines, *summary.sources]
+    for one in every:
+        for reason in one.reasons:
+            found.setdefault(reason, []).append(one.name)
     return {reason: tuple(names) for reason, names in found.items()}
 
 

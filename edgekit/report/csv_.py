@@ -30,6 +30,7 @@ COLUMNS = (
     "layer_number", "layer_operator", "layer_tensor",
     "layer_max_abs", "layer_tolerance", "layer_added_db", "layer_holds",
     "stage", "stage_sqnr_db", "stage_max_abs", "stage_source_sqnr_db", "stage_source_max_abs", "stage_breaks_first",
+    "way", "streams", "input_copy", "load_cached_ms",
 )  # fmt: skip
 
 
@@ -41,6 +42,7 @@ def to_csv(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         for line in summary.lines:
             writer.writerows(_rows(summary, line))
+        writer.writerows(_source(summary, timed) for timed in summary.sources)
         for row in summary.sensitivity:
             writer.writerows(_layers(summary, row))
         for check in stages.compared(summary):
@@ -80,7 +82,23 @@ def _rows(summary: Summary, line: Line) -> Iterator[dict[str, object]]:
     if made is not None:
         about |= {"path": made.path, "sha256": made.sha256, "route": made.route}
     for row in line.timings or (None,):
-        yield about | (_timing(line, row) if row is not None else {})
+        yield about | (_timing(line.pays, row) if row is not None else {})
+
+
+def _source(summary: Summary, row: BenchRow) -> dict[str, object]:
+    """The source, timed in its own framework."""
+    return {
+        "kit": summary.kit,
+        "source": row.source,
+        "target": row.target,
+        "precision": row.precision,
+        "verdict": row.verdict,
+        "sha256": row.sha256,
+        "size_bytes": row.size_bytes,
+        "reasons": " ".join(row.reasons),
+        "way": row.way,
+        **_timing((), row),
+    }
 
 
 def _quantization(summary: Summary, line: Line) -> dict[str, object]:
@@ -160,12 +178,15 @@ def _compared(summary: Summary, check: CheckRow) -> Iterator[dict[str, object]]:
         }
 
 
-def _timing(line: Line, row: BenchRow) -> dict[str, object]:
+def _timing(answers: Sequence[Pays], row: BenchRow) -> dict[str, object]:
     found: dict[str, object] = {
         "runtime": row.runtime,
         "device": row.device,
         "threads": row.threads,
         "batch": row.batch,
+        "streams": row.streams,
+        "input_copy": row.input_copy,
+        "load_cached_ms": row.load_cached_ms,
         "scenario": row.scenario,
         "throughput_per_s": row.throughput_per_s,
         "load_ms": row.load_ms,
@@ -178,7 +199,7 @@ def _timing(line: Line, row: BenchRow) -> dict[str, object]:
         low, high = latency.ci95_p50 or (None, None)
         found |= {"p50_ms": latency.p50, "p50_ci95_low_ms": low, "p50_ci95_high_ms": high}
         found |= {"p90_ms": latency.p90, "p99_ms": latency.p99}
-    for pays in line.pays:
+    for pays in answers:
         if pays.device == row.device:
             found |= _pays(pays)
     return found

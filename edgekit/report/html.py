@@ -8,8 +8,8 @@ from importlib import resources
 
 import edgekit
 from edgekit.checked import CheckRow
-from edgekit.figures import BenchRow
-from edgekit.report import html_layers, html_stages, layers, stages, svg, tables, text
+from edgekit.figures import BenchRow, Profile
+from edgekit.report import html_layers, html_profile, html_stages, layers, profiles, stages, svg, tables, text
 from edgekit.report.collect import Summary, commands, defaults, noise_shares, reasons_by_text
 from edgekit.results import SensitivityRow
 from edgekit.types import Verdict
@@ -43,6 +43,8 @@ def _article(summary: Summary) -> str:
         _recommendation(summary),
         _artifacts(summary),
         _latency(summary),
+        _gains(summary),
+        *(_profile(*found) for found in profiles.shown(summary)),
         _pays(summary),
         _quantization(summary),
         *(_sensitivity(row) for row in summary.sensitivity),
@@ -101,7 +103,7 @@ def _latency(summary: Summary) -> str:
     chart = svg.bars(
         marks, "p50 in milliseconds, with its 95 % interval; shorter is faster", "Latency of each artifact"
     )
-    kinds = [("float", "floating point"), ("quantized", "quantized")]
+    kinds = [("float", "floating point"), ("quantized", "quantized"), ("source", "the source in its framework")]
     shown = [pair for pair in kinds if pair[0] in {mark.kind for mark in marks}]
     key = "".join(f'<span><i class="{kind}"></i>{words}</span>' for kind, words in shown)
     listed = f"{_table(tables.timings(summary))}{_table(tables.openings(summary))}"
@@ -116,8 +118,27 @@ def _bar(row: BenchRow) -> svg.Mark | None:
     threads = f"{row.threads} thread{'' if row.threads == 1 else 's'}" if row.threads else "threads auto"
     words = text.ms(latency.p50) + ("" if row.verdict == "verified" else f" ({row.verdict})")
     kind = "float" if row.precision.startswith(("fp", "bf")) else "quantized"
+    kind = kind if row.way is None else "source"
     detail = f"{row.device}, {threads}, batch {row.batch}" + ("" if row.scenario == "latency" else f", {row.scenario}")
     return svg.Mark(row.name, detail, latency.p50, low, high, words, kind)
+
+
+def _profile(row: BenchRow, profile: Profile) -> str:
+    """The operators that take the most time as a chart, and all of them as a table; a long one waits to be opened."""
+    table = tables.profile(profile)
+    opened = " open" if len(table.rows) <= MOST_ROWS else ""
+    title = profiles.title(row)
+    listed = f"<details{opened}><summary>{text.count(len(table.rows), 'operator')}</summary>{_table(table)}</details>"
+    if (by_layer := tables.profiled_layers(profile)).rows:
+        listed += f"<details><summary>{text.count(len(by_layer.rows), 'layer')}</summary>{_table(by_layer)}</details>"
+    return _section(title, f"{html_profile.told(profile)}{html_profile.chart(profile, title)}{listed}")
+
+
+def _gains(summary: Summary) -> str:
+    if not summary.gains:
+        return ""
+    said = f"<p>{escape(text.gain_sentence(summary.gains))}</p>"
+    return _section("What deployment gains", f"{said}{_table(tables.gains(summary))}")
 
 
 def _pays(summary: Summary) -> str:
@@ -192,7 +213,9 @@ def _stages(summary: Summary) -> str:
 
 
 def _history(summary: Summary) -> str:
-    return _section("History of checks", html_stages.curves(summary.history)) if summary.history else ""
+    checks, timings = html_stages.curves(summary.history.checks), html_stages.times(summary.history.timings)
+    found = (("History of checks", checks), ("History of timings", timings))
+    return "".join(_section(title, drawn) for title, drawn in found if drawn)
 
 
 def _layers(check: CheckRow) -> str:
@@ -210,7 +233,7 @@ def _layers(check: CheckRow) -> str:
 def _reasons(summary: Summary) -> str:
     found = [
         f"<li><b>{escape(', '.join(names))}</b>: {escape(reason)}</li>"
-        for reason, names in reasons_by_text(summary.lines).items()
+        for reason, names in reasons_by_text(summary).items()
     ]
     found += [f"<li>{escape(note)}</li>" for note in summary.notes]
     return _section("Reasons and notes", f"<ul>{''.join(found)}</ul>") if found else ""

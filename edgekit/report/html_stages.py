@@ -1,4 +1,4 @@
-"""Stages and their history on the page: a row of boxes per artifact, and a small curve per series of checks."""
+"""Stages and history on the page: a row of boxes per artifact, and a small curve per series of checks or timings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from edgekit.checked import CheckRow, StageParity
 from edgekit.report import layers, stages, svg_history, text
-from edgekit.report.history import Trend
+from edgekit.report.history import CheckTrend, TimingTrend
 
 
 def boxes(checks: Sequence[CheckRow]) -> str:
@@ -15,15 +15,26 @@ def boxes(checks: Sequence[CheckRow]) -> str:
     return f'<dl class="ways">{"".join(_row(check) for check in checks)}</dl>'
 
 
-def curves(trends: Sequence[Trend]) -> str:
-    """One row per series: what was checked, the curve, and what it says."""
+def curves(trends: Sequence[CheckTrend]) -> str:
+    """One row per series of checks: what was checked, the curve, and what it says."""
+    drawn = [(trend.name, svg_history.curve(trend), trend.sentence) for trend in trends]
+    return _series("SQNR of the worst output", "Checks", drawn)
+
+
+def times(trends: Sequence[TimingTrend]) -> str:
+    """One row per series of timings."""
+    drawn = [(trend.name, svg_history.times(trend), trend.sentence) for trend in trends]
+    return _series("p50, lower is faster", "Timings", drawn)
+
+
+def _series(figure: str, what: str, drawn: Sequence[tuple[str, str, str]]) -> str:
     rows = "".join(
-        f'<tr><td class="name">{escape(trend.name)}</td><td class="curve">{svg_history.curve(trend)}</td>'
-        f'<td class="long">{escape(trend.sentence)}</td></tr>'
-        for trend in trends
+        f'<tr><td class="name">{escape(name)}</td><td class="curve">{curve}</td>'
+        f'<td class="long">{escape(sentence)}</td></tr>'
+        for name, curve, sentence in drawn
     )
-    head = '<tr><th class="name">Artifact</th><th>SQNR of the worst output</th><th class="long">Checks</th></tr>'
-    return f'<div class="scroll"><table>\n{head}\n{rows}\n</table></div>' if trends else ""
+    head = f'<tr><th class="name">Artifact</th><th>{figure}</th><th class="long">{what}</th></tr>'
+    return f'<div class="scroll"><table>\n{head}\n{rows}\n</table></div>' if drawn else ""
 
 
 def _row(check: CheckRow) -> str:

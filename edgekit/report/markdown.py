@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edgekit.checked import CheckRow
-from edgekit.report import layers, tables, text
+from edgekit.figures import BenchRow, Profile
+from edgekit.report import history, layers, profiles, tables, text
 from edgekit.report.collect import Summary, commands, defaults, reasons_by_text
 
 
@@ -36,14 +37,18 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from (_escape(text.sensitivity_sentence(row)), "")
     yield from _section("Latency", tables.timings(summary))
     yield from _section("Openings", tables.openings(summary))
+    if summary.gains:
+        yield from _section("What deployment gains", tables.gains(summary))
+        yield from (_escape(text.gain_sentence(summary.gains)), "")
+    for found in profiles.shown(summary):
+        yield from _profile(*found)
     yield from _section("Checks", tables.checks(summary))
     yield from (line for sentence in defaults(summary) for line in (_escape(sentence), ""))
     yield from _section("Stages", tables.stages(summary))
     for check in layers.looked_at(summary):
         yield from _layers(check)
-    if summary.history:
-        lines = (f"- {_escape(f'{trend.name}: {trend.sentence}')}" for trend in summary.history)
-        yield from ("## History of checks", "", *lines, "")
+    for title, trends in history.listed(summary.history):
+        yield from (f"## {title}", "", *(f"- {_escape(trend)}" for trend in trends), "")
     yield from _section("Against the baseline", tables.comparisons(summary))
     yield from _section("Routes that were tried", tables.attempts(summary))
     yield from _section("Environment", tables.Table(("Fact", "Value"), tuple(summary.environment.items()), 2))
@@ -54,7 +59,7 @@ def _findings(summary: Summary) -> Iterator[str]:
     pays = [text.pays_sentence(line.name, answer) for line in summary.lines for answer in line.pays]
     if pays:
         yield from ("## Does quantization pay?", "", *(f"- {_escape(sentence)}" for sentence in pays), "")
-    reasons = [f"{', '.join(names)}: {reason}" for reason, names in reasons_by_text(summary.lines).items()]
+    reasons = [f"{', '.join(names)}: {reason}" for reason, names in reasons_by_text(summary).items()]
     found = [*reasons, *summary.notes]
     if found:
         yield from ("## Reasons and notes", "", *(f"- {_escape(sentence)}" for sentence in found), "")
@@ -86,6 +91,16 @@ def _layers(check: CheckRow) -> Iterator[str]:
     yield from _drawn(table)
     if table.rows:
         yield from (" ".join(filter(None, (layers.ADDED, layers.unknown(check)))), "")
+
+
+def _profile(row: BenchRow, profile: Profile) -> Iterator[str]:
+    """How it was measured, and the operators that take the most time."""
+    yield from (f"## {_escape(profiles.title(row))}", "")
+    for sentence in profiles.sentences(profile):
+        yield from (_escape(sentence), "")
+    yield from _drawn(tables.profile(profile, profiles.MOST_ROWS))
+    if rest := profiles.left_out(profile, profiles.MOST_ROWS):
+        yield from (rest, "")
 
 
 def _section(title: str, table: tables.Table) -> Iterator[str]:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from edgekit.checked import CheckRow
-from edgekit.errors import InternalError, UsageError
-from edgekit.figures import BenchRow
+from edgekit.errors import UsageError
+from edgekit.figures import BenchRow, Gain
 from edgekit.files import write_text, writing
-from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
 from edgekit.recommendation import recommend
-from edgekit.report.collect import DOCUMENTS, Document, Summary, summarise
+from edgekit.report.collect import Document, Summary, summarise
 from edgekit.report.csv_ import to_csv
-from edgekit.report.history import history_of
+from edgekit.report.history import History, history_of
 from edgekit.report.html import to_html
+from edgekit.report.kept import Kept, decode, kept_results
 from edgekit.report.markdown import to_markdown
 from edgekit.results import BenchResult, CheckResult, Result, RunResult, SensitivityResult, SensitivityRow
 from edgekit.types import Verdict, worst
-
-_BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}
 
 _WRITERS: Mapping[str, Callable[[Sequence[Summary]], str]] = {".html": to_html, ".md": to_markdown, ".csv": to_csv}
 
@@ -67,9 +63,7 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
         raise UsageError("no-input", "there is nothing to report on.", hint="Give a kit folder or result files.")
     target = None if output is None else Path(output)
     writer = None if target is None else _writer(target)
-    kits = [Kit.open(path) for path in paths if path.is_dir()]
-    histories = {str(kit.folder): history_of(kit) for kit in kits}
-    summaries = summarise([document for path in paths for document in read(path)], histories)
+    summaries = _summaries(paths)
     if target is not None and writer is not None:
         with writing(target):
             write_text(target, writer(summaries))
@@ -82,59 +76,52 @@ def report(inputs: str | Path | Sequence[str | Path], output: str | Path | None 
     )
 
 
-def read(path: Path) -> tuple[Document, ...]:
-    """The results in a kit folder or in one file, oldest first.
-
-    Of a kit the newest result of each command, and every check: one of some artifacts says nothing of the others.
+def _summaries(paths: Sequence[Path]) -> tuple[Summary, ...]:
+    """One per kit, with its history and the results that it keeps and that cannot be read.
 
     Raises:
         UsageError: no such path, no results, or not a result of edgekit.
     """
-    if not path.exists():
-        raise UsageError("no-such-file", "there is no such kit or result.", received=str(path), hint="Check the path.")
-    if path.is_file():
-        return (_decode(path),)
-    kit = Kit.open(path)
-    names = kit.manifest.results
-    newest = {name.partition("-")[0]: name for name in names}  # oldest first, so the last of each command stays
+    documents: list[Document] = []
+    histories: dict[str | None, tuple[History, str | None]] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                "no-such-file", "there is no such kit or result.", received=str(path), hint="Check the path."
+            )
+        if path.is_file():
+            documents.append(decode(path))
+            continue
+        kit = Kit.open(path)
+        kept = kept_results(kit)
+        documents += _newest(kit, kept)
+        histories[str(kit.folder)] = history_of(kept.results), kept.note
+    return tuple(
+        _with_history(summary, *histories.get(summary.kit, (History(), None))) for summary in summarise(documents)
+    )
+
+
+def _with_history(summary: Summary, history: History, note: str | None) -> Summary:
+    notes = summary.notes if note is None else (*summary.notes, note)
+    return replace(summary, history=history, notes=notes)
+
+
+def _newest(kit: Kit, kept: Kept) -> list[Document]:
+    """Of a kit the newest result of each command, and every check: one of some artifacts says nothing of the others.
+
+    Raises:
+        UsageError: it holds none that can be read.
+    """
+    newest = {stored.command: stored for stored in kept.results}  # oldest first, so the last of each command stays
     if not newest:
         raise UsageError(
-            "no-results", "this kit holds no results.", received=str(path), hint=f"Make some: edgekit check {path}"
+            "no-results",
+            kept.note or "this kit holds no results.",
+            received=str(kit.folder),
+            hint=f"Make some: edgekit check {kit.folder}",
         )
-    found = []
-    for name in names:
-        if name in newest.values():
-            found.append(_of_kit(_decode(path / "results" / name), kit))
-        elif name.startswith("check-"):
-            with suppress(UsageError):  # of another version of edgekit, or edited by hand
-                found.append(_of_kit(_decode(path / "results" / name), kit))
-    return tuple(found)
-
-
-def _decode(path: Path) -> Document:
-    try:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as err:
-        raise UsageError(
-            "not-a-result",
-            f"{path.name} cannot be read as JSON.",
-            received=str(path),
-            hint="Give a file that a command with --json printed.",
-        ) from err
-    schema = data.pop("schema", None) if isinstance(data, dict) else None
-    if schema not in _BY_SCHEMA:
-        raise UsageError(
-            "unknown-schema",
-            f"{path.name} is no result that a report can show.",
-            received=f"schema {schema}",
-            hint=f"Give a result of one of: {', '.join(sorted(_BY_SCHEMA))}.",
-        )
-    try:
-        return from_json(_BY_SCHEMA[schema], data)
-    except InternalError as err:
-        raise UsageError(
-            "unreadable-result", f"{path.name}: {err.message}", received=err.received, hint=err.hint
-        ) from err
+    chosen = [one for one in kept.results if one is newest[one.command] or one.command == "check"]
+    return [_of_kit(one.document, kit) for one in chosen]
 
 
 def _of_kit(document: Document, kit: Kit) -> Document:
@@ -142,13 +129,16 @@ def _of_kit(document: Document, kit: Kit) -> Document:
     current = tuple(artifact.path for artifact in kit.artifacts)
     folder = str(kit.folder)
 
-    def held(rows: tuple[CheckRow | BenchRow | SensitivityRow, ...]) -> tuple[Any, ...]:
-        return tuple(row for row in rows if row.artifact.endswith(current))
+    def held(rows: tuple[CheckRow | BenchRow | SensitivityRow | Gain, ...]) -> tuple[Any, ...]:
+        return tuple(row for row in rows if row.artifact.endswith(current) or _is_source(row, kit))
 
     if isinstance(document, CheckResult):
         return replace(document, kit=folder, results=held(document.results))
     if isinstance(document, BenchResult):
-        return replace(document, kit=folder, results=held(document.results))
+        results = held(document.results)
+        sources = {row.name for row in results if row.way is not None}
+        gains = tuple(gain for gain in held(document.gains) if gain.over in sources)
+        return replace(document, kit=folder, results=results, gains=gains)
     if isinstance(document, SensitivityResult):
         return replace(document, kit=folder, results=held(document.results))
     artifacts = tuple(row for row in document.artifacts if row.path is None or row.path.endswith(current))
@@ -159,6 +149,11 @@ def _of_kit(document: Document, kit: Kit) -> Document:
             advice = recommend(artifacts, checks, latency)
         return replace(document, kit=folder, artifacts=artifacts, checks=checks, latency=latency, recommendation=advice)
     return replace(document, kit=folder, artifacts=artifacts)
+
+
+def _is_source(row: object, kit: Kit) -> bool:
+    """Whether a timing is of what the kit was made from."""
+    return isinstance(row, BenchRow) and row.way is not None and row.sha256 == kit.manifest.source.sha256
 
 
 def _writer(target: Path) -> Callable[[Sequence[Summary]], str]:

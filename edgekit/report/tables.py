@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from edgekit.checked import CheckRow
 from edgekit.exporter.reasons import split
-from edgekit.figures import ArtifactResult, BenchRow
+from edgekit.figures import ArtifactResult, BenchRow, Profile
 from edgekit.report import layers as layer_facts
+from edgekit.report import profiles as profile_facts
 from edgekit.report import stages as stage_facts
 from edgekit.report import text
 from edgekit.report.collect import Line, Summary, noise_shares
@@ -151,7 +152,10 @@ def sensitivity(row: SensitivityRow, most: int | None = None) -> Table:
 
 def timings(summary: Summary) -> Table:
     """One row per timing: the distribution."""
-    header = ("Artifact", "Verdict", "Device", "Threads", "Batch", "p50 ms", "95 %", "p90 ms", "p99 ms", "Per second")
+    header = (
+        *("Artifact", "Verdict", "Device", "Threads", "Batch", "Streams"),
+        *("p50 ms", "95 %", "p90 ms", "p99 ms", "Per second"),
+    )
     return _table(header, [_timing(row) for row in summary.timings], 3)
 
 
@@ -163,12 +167,22 @@ def _timing(row: BenchRow) -> tuple[str, ...]:
         row.device,
         str(row.threads or "auto"),
         str(row.batch),
+        str(row.streams) if row.streams != 1 else text.NONE,
         text.number(latency.p50 if latency is not None else None),
         text.half_width(latency.p50, latency.ci95_p50) if latency is not None else text.NONE,
         text.number(latency.p90 if latency is not None else None),
         text.number(latency.p99 if latency is not None else None),
         text.rate(row.throughput_per_s),
     )
+
+
+def gains(summary: Summary) -> Table:
+    """One row per artifact and way to run its source: what deployment gains."""
+    rows = [
+        (gain.name, gain.over, gain.device, text.times(gain.speedup), text.interval(gain.ci95))
+        for gain in summary.gains
+    ]
+    return _table(("Artifact", "Over", "Device", "Speed-up", "95 % interval"), rows, 3)
 
 
 def openings(summary: Summary) -> Table:
@@ -180,6 +194,7 @@ def openings(summary: Summary) -> Table:
         "On",
         "Scenario",
         "Load ms",
+        "Cached ms",
         "First ms",
         "Memory",
         "Openings",
@@ -197,11 +212,43 @@ def _opening(row: BenchRow) -> tuple[str, ...]:
         text.reading(effective.placement if effective is not None else None),
         row.scenario,
         text.number(row.load_ms),
+        text.number(row.load_cached_ms),
         text.number(row.first_ms),
         f"{row.peak_rss_mb:.0f} MiB" if row.peak_rss_mb is not None else text.NONE,
         str(row.openings),
         f"{row.samples:,}",
     )
+
+
+def profiled_layers(found: Profile) -> Table:
+    """One row per layer of the source, or several that were fused; empty where each has one operator."""
+    rows = [
+        (profile_facts.joined(one.layers), str(one.operators), text.duration(one.ms), text.percent(one.share))
+        for one in found.layers
+    ]
+    return _table(("Layer", "Operators", "Time", "Share"), rows if profile_facts.several(found) else [], 1)
+
+
+def profile(found: Profile, most: int | None = None) -> Table:
+    """One row per operator, those that take the most time first.
+
+    Args:
+        found: with at least one operator.
+        most: rows; all by default.
+    """
+    named = "Layer" if found.layers_of == "source" else "Operator"
+    rows = [
+        (
+            profile_facts.layers(one),
+            one.kind,
+            one.precision or text.NONE,
+            one.placement or text.NONE,
+            profile_facts.time(one, found),
+            text.percent(one.share),
+        )
+        for one in found.operators[:most]
+    ]
+    return _table((named, "Kind", "Ran in", "On", "Time", "Share"), rows, 4)
 
 
 def checks(summary: Summary) -> Table:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from edgekit.report import tables, text
+from edgekit.report import history, tables, text
 from edgekit.report.collect import Document, Summary, defaults, summarise
+from edgekit.report.comparison import comparison_view
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_layers import layers_view
-from edgekit.report.terminal_parts import grid, group, head, listed, notes, pays_list, plain, stages_list, unmade
+from edgekit.report.terminal_parts import (
+    grid,
+    group,
+    head,
+    listed,
+    notes,
+    pays_list,
+    plain,
+    stages_list,
+    titled,
+    unmade,
+)
+from edgekit.report.terminal_profile import profiles_view
 from edgekit.report.terminal_quantize import quantize_view, ranking, recipes, sensitivity_view
 from edgekit.report.terminal_routes import routes_view
 from edgekit.results import BenchResult, CheckResult, QuantizeResult, Result, RunResult, Runs, SensitivityResult
@@ -32,12 +45,15 @@ def _whole(summary: Summary) -> Iterator[RenderableType]:
         yield grid(tables.artifacts(summary))
     yield from stages_list(summary)
     yield from layers_view(summary)
+    yield from profiles_view(summary)
     yield from pays_list(summary)
+    if summary.gains:
+        yield plain(text.gain_sentence(summary.gains))
     yield from recipes(summary, tried=False)
     for row in summary.sensitivity:
         yield from ranking(row)
-    if summary.history:
-        yield listed("History of checks", [f"{trend.name}: {trend.sentence}" for trend in summary.history])
+    for title, trends in history.listed(summary.history):
+        yield listed(title, trends)
     yield from unmade(summary)
     yield from notes(summary)
     if summary.recommendation is not None:
@@ -60,9 +76,13 @@ def _recommendation(summary: Summary) -> RenderableType:
 def _speed(summary: Summary) -> Iterator[RenderableType]:
     yield grid(tables.timings(summary))
     yield grid(tables.openings(summary))
+    if summary.gains:
+        yield from titled("What deployment gains", tables.gains(summary))
+        yield plain(text.gain_sentence(summary.gains))
     yield from pays_list(summary)
     if summary.comparisons:
         yield grid(tables.comparisons(summary))
+    yield from profiles_view(summary)
 
 
 def _routes(summary: Summary) -> Iterator[RenderableType]:
@@ -152,6 +172,7 @@ def _prediction_view(result: Prediction) -> RenderableType:
 VIEWS: dict[str, Callable[[Any], RenderableType]] = {
     "edgekit.bench/1": _bench_view,
     "edgekit.check/1": _check_view,
+    "edgekit.compare/1": comparison_view,
     "edgekit.doctor/1": doctor_view,
     "edgekit.export/1": _made_view,
     "edgekit.inspect/1": inspection_view,

@@ -61,7 +61,7 @@ def notes(summary: Summary) -> Iterator[RenderableType]:
     told = {text.attempt_sentence(attempt) for line in summary.lines if line.made for attempt in line.made.attempts}
     reasons = [
         f"{', '.join(names)}: {reason}"
-        for reason, names in reasons_by_text(summary.lines).items()
+        for reason, names in reasons_by_text(summary).items()
         if reason not in told  # the table of routes says it
     ]
     if reasons or summary.notes:

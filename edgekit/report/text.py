@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgekit.checked import Accuracy, Distance, LayerParity, OutputParity
-from edgekit.figures import ArtifactResult, Pays, Quantization
+from edgekit.figures import ArtifactResult, Gain, Pays, Quantization
 from edgekit.results import SensitivityRow
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
@@ -64,6 +64,14 @@ def flops(count: int) -> str:
 
 def ms(value: float | None) -> str:
     return NONE if value is None else f"{number(value)} ms"
+
+
+def duration(milliseconds: float) -> str:
+    """In microseconds where that reads better: ``24.5 µs``, ``1.03 ms``."""
+    if milliseconds >= 1:
+        return f"{number(milliseconds)} ms"
+    microseconds = 1000 * milliseconds
+    return f"{number(microseconds, 3 if microseconds >= 1 else 2)} µs"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -156,6 +164,14 @@ def pays_sentence(name: str, pays: Pays) -> str:
     reason = f" Likely reason: {pays.likely_reason}" if pays.likely_reason else ""
     default = f" Unless pinned, the engine runs the original in {pays.by_default} here (inferred), untimed."
     return f"{name} on {pays.device}: {facts}.{reason}{default if pays.by_default else ''}"
+
+
+def gain_sentence(gains: Sequence[Gain]) -> str:
+    """The artifact that is the most faster than the way to run the source that was named first."""
+    best = max((gain for gain in gains if gain.over == gains[0].over), key=lambda gain: gain.speedup)
+    where = "here" if best.device == "local" else f"on {best.device}"
+    ratio = f"{number(best.speedup)} times as fast as {best.over} {where}"
+    return f"{best.name} is {ratio} (95 % interval {interval(best.ci95)})."
 
 
 def _saved(ratio: float | None, gain: str, loss: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, ClassVar, Optional, TypeVar
+from typing import Callable, ClassVar, Literal, Optional, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,10 @@ Arrays = dict[str, np.ndarray]
 
 S = TypeVar("S", bound="Session")
 
+#: What one timed inference copies besides computing: its inputs into the engine and its outputs out of it, its outputs
+#: alone where the engine reads the caller's arrays in place, or nothing where both were bound once.
+Copies = Literal["inputs and outputs", "outputs", "nothing"]
+
 
 @dataclass(frozen=True)
 class OpenOptions:
@@ -31,11 +35,14 @@ class OpenOptions:
         threads: inference threads; None is the engine's own choice.
         precision: what the engine should compute in: ``f32`` pins it, None is the engine's own choice.
         accelerator: what to run on, ``CPU`` or a name the engine knows.
+        cache: a folder where the engine keeps what it compiled: read where it is there, else written. Only for a
+            runtime with `Runtime.caches`; None keeps nothing.
     """
 
     threads: Optional[int] = None
     precision: Optional[str] = "f32"
     accelerator: str = "CPU"
+    cache: Optional[str] = None
 
 
 class Session(ABC):
@@ -43,9 +50,11 @@ class Session(ABC):
 
     Attributes:
         signature: inputs and outputs as the artifact declares them.
+        copies: what a call from `prepare` copies.
     """
 
     signature: Signature
+    copies: ClassVar[Copies] = "inputs and outputs"
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """One inference.
@@ -83,6 +92,19 @@ class Session(ABC):
         check_arrays(self.signature, inputs)
         return self._prepare(inputs)
 
+    def bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
+        """As `prepare`, without any copy: inputs and outputs are bound to the engine once.
+
+        The inputs are read where they lie, so they must stay as they are; the outputs are views of the engine's own
+        memory, overwritten by the next call, and must be let go before it.
+
+        Raises:
+            UsageError: the engine, or the accelerator, offers no such thing.
+            DataError: as `run`.
+        """
+        check_arrays(self.signature, inputs)
+        return self._bind(inputs)
+
     def __enter__(self: S) -> S:
         return self
 
@@ -94,9 +116,22 @@ class Session(ABC):
     def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
         return lambda: self._run(inputs)
 
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], object]:
+        raise UsageError(
+            "no-zero-copy",
+            "this runtime cannot bind inputs and outputs once.",
+            received=type(self).__name__,
+            hint="Leave --zero-copy out.",
+        )
+
     @abstractmethod
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """One inference on checked inputs."""
+
+    @property
+    def loaded_from_cache(self) -> bool:
+        """Whether what the engine once compiled was read from ``OpenOptions.cache``, and not compiled again."""
+        return False
 
     @abstractmethod
     def effective(self) -> Effective:
@@ -112,9 +147,11 @@ class Runtime(ABC):
 
     Attributes:
         name: as in the registry.
+        caches: whether it can keep what it compiled in a folder, see ``OpenOptions.cache``.
     """
 
     name: ClassVar[str]
+    caches: ClassVar[bool] = False
 
     @abstractmethod
     def version(self) -> str:
@@ -140,6 +177,21 @@ class Runtime(ABC):
             ModelError: the engine refuses the file; the engine's own words are in the message.
             MissingError: the accelerator is not there.
         """
+
+    def open_streams(self, path: Path, options: OpenOptions, streams: int) -> list[Session]:
+        """Load an artifact for inferences side by side: one session per stream, each used by one thread at a time.
+
+        Args:
+            path: the entry file.
+            options: its threads are for all streams together.
+            streams: 1 or more.
+
+        Raises:
+            ModelError, MissingError: as `open`.
+        """
+        threads = None if options.threads is None else max(1, options.threads // streams)
+        each = replace(options, threads=threads)
+        return [self.open(path, each) for _ in range(streams)]
 
 
 def make_signature(inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], path: Path) -> Signature:
@@ -217,6 +269,21 @@ def accelerator_missing(engine: str, asked: str, present: Sequence[str], reason:
         received=asked,
         hint=f"Choose one that is here ({', '.join(present)}), or install the build of {engine} and the driver for it.",
     )
+
+
+def refuse_off_cpu(engine: str, placement: str) -> None:
+    """Refuse to bind memory of the host to what another unit computes: the engine would copy it all the same.
+
+    Raises:
+        UsageError: it does not run on the CPU alone.
+    """
+    if placement != "CPU":
+        raise UsageError(
+            "no-zero-copy",
+            f"{engine} copies inputs to an accelerator and outputs back, so nothing is spared there.",
+            received=placement,
+            hint="Leave --zero-copy out.",
+        )
 
 
 def engine_words(err: Exception, path: Optional[Path] = None) -> str:

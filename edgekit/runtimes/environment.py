@@ -56,6 +56,9 @@ class Snapshot:
         frequency_mhz: mean current frequency of the CPUs this process may use.
         temperature_c: the hottest thermal zone.
         throttle_events: thermal throttle events that the kernel has counted since the machine started (x86 only).
+        throttled: whether the kernel or the board's firmware holds the clock down now, for heat or too little power.
+        quota_stops: how often the quota of this process's control group has stopped it.
+        memory_available_bytes: what the kernel could hand out without swapping.
     """
 
     monotonic_s: float
@@ -65,6 +68,9 @@ class Snapshot:
     frequency_mhz: Optional[float]
     temperature_c: Optional[float]
     throttle_events: Optional[int]
+    throttled: Optional[bool] = None
+    quota_stops: Optional[int] = None
+    memory_available_bytes: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class Environment:
         features: those of `FEATURES` that the CPU has.
         logical_cpus: of the machine.
         affinity: CPUs that this process may use.
+        cores: physical cores that these belong to; None where the kernel does not tell.
+        cpu_quota: CPUs' worth of time that its control group allows, 0.5 for half of one; None without a limit.
         governor: frequency governor of those CPUs; several are joined by ``+``.
         max_frequency_mhz: the highest frequency of any of those CPUs.
         memory_bytes: of the machine.
@@ -96,6 +104,8 @@ class Environment:
     features: tuple[str, ...]
     logical_cpus: Optional[int]
     affinity: tuple[int, ...]
+    cores: Optional[int]
+    cpu_quota: Optional[float]
     governor: Optional[str]
     max_frequency_mhz: Optional[float]
     memory_bytes: Optional[int]
@@ -121,6 +131,8 @@ def probe(proc: Path = PROC, sys: Path = SYS) -> Environment:
         features=tuple(name for name in FEATURES if name in flags),
         logical_cpus=os.cpu_count(),
         affinity=cpus,
+        cores=len(_each_cpu(sys, cpus, "topology/thread_siblings_list", unique=True)) or None,
+        cpu_quota=_quota(proc, sys),
         governor="+".join(_each_cpu(sys, cpus, "cpufreq/scaling_governor", unique=True)) or None,
         max_frequency_mhz=max((mhz / 1000 for mhz in _numbers(sys, cpus, "cpufreq/cpuinfo_max_freq")), default=None),
         memory_bytes=_memory_bytes(proc),
@@ -138,7 +150,6 @@ def probe(proc: Path = PROC, sys: Path = SYS) -> Environment:
 def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
     """Read everything that changes."""
     cpus = _affinity()
-    frequencies = [khz / 1000 for khz in _numbers(sys, cpus, "cpufreq/scaling_cur_freq")]
     zones = [_number(_read(zone / "temp")) for zone in _folders(sys / "class" / "thermal", "thermal_zone*")]
     temperatures = [zone / 1000 for zone in zones if zone is not None]
     throttles = _numbers(sys, cpus, "thermal_throttle/core_throttle_count")
@@ -147,10 +158,19 @@ def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
         own_cpu_s=time.process_time(),
         busy_cpu_s=_busy_cpu_s(proc),
         load_average=_load_average(),
-        frequency_mhz=sum(frequencies) / len(frequencies) if frequencies else None,
+        frequency_mhz=frequency_mhz(sys),
         temperature_c=max(temperatures, default=None),
         throttle_events=int(sum(throttles)) if throttles else None,
+        throttled=_throttled(sys),
+        quota_stops=_quota_stops(proc, sys),
+        memory_available_bytes=_memory_bytes(proc, "MemAvailable"),
     )
+
+
+def frequency_mhz(sys: Path = SYS) -> Optional[float]:
+    """Mean current frequency of the CPUs this process may use; None where the kernel does not tell."""
+    found = _numbers(sys, _affinity(), "cpufreq/scaling_cur_freq")
+    return sum(found) / len(found) / 1000 if found else None
 
 
 def foreign_load(before: Snapshot, after: Snapshot) -> Optional[float]:
@@ -225,12 +245,68 @@ def _board(proc: Path, sys: Path) -> Optional[str]:
     return None
 
 
-def _memory_bytes(proc: Path) -> Optional[int]:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _read(proc / "meminfo") or "", re.MULTILINE)
+def _memory_bytes(proc: Path, key: str = "MemTotal") -> Optional[int]:
+    found = re.search(rf"^{key}:\s+(\d+) kB", _read(proc / "meminfo") or "", re.MULTILINE)
     if found:
         return int(found.group(1)) * 1024
-    if platform.system() == "Darwin":
+    if platform.system() == "Darwin" and key == "MemTotal":
         return int(_command("sysctl", "-n", "hw.memsize") or 0) or None
+    return None
+
+
+def _throttled(sys: Path) -> Optional[bool]:
+    """From cooling devices that lower the clock, and the firmware of a Raspberry Pi.
+
+    A cooling device above state 0 is at work (Linux, "Generic Thermal Sysfs driver How To"). The low four bits of
+    ``get_throttled`` say what holds now: under-voltage, frequency capped, throttled, soft temperature limit
+    (Raspberry Pi documentation, "vcgencmd"); they are read as hexadecimal.
+    """
+    signs = []
+    for device in _folders(sys / "class" / "thermal", "cooling_device*"):
+        if re.match(r"cpufreq|cpu-|thermal-cpufreq|Processor", _read(device / "type") or ""):
+            state = _number(_read(device / "cur_state"))
+            signs += [] if state is None else [state > 0]
+    bits = (_read(sys / "devices/platform/soc/soc:firmware/get_throttled") or "").strip()
+    if re.fullmatch(r"(0x)?[0-9a-fA-F]+", bits):
+        signs.append(int(bits, 16) & 0xF != 0)
+    return any(signs) if signs else None
+
+
+def _group(proc: Path, sys: Path) -> tuple[Path, ...]:
+    """Folders of this process's control group, the own one first (cgroups(7); version 2, else 1's ``cpu``)."""
+    for line in (_read(proc / "self" / "cgroup") or "").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        root = sys / "fs" / "cgroup"
+        if number == "0" and (root / "cgroup.controllers").is_file():
+            return _upwards(root, path)
+        if "cpu" in controllers.split(","):
+            return _upwards(root / "cpu", path)
+    return ()
+
+
+def _upwards(root: Path, path: str) -> tuple[Path, ...]:
+    own = root / path.strip("/")
+    return tuple(folder for folder in (own, *own.parents) if folder == root or root in folder.parents)
+
+
+def _quota(proc: Path, sys: Path) -> Optional[float]:
+    """The tightest limit of the group and those around it: ``cpu.max``, or the two files of version 1."""
+    limits = []
+    for folder in _group(proc, sys):
+        quota, _, period = (_read(folder / "cpu.max") or "").strip().partition(" ")
+        allowed = _number(quota) or _number(_read(folder / "cpu.cfs_quota_us"))
+        within = _number(period) or _number(_read(folder / "cpu.cfs_period_us"))
+        if allowed and within and allowed > 0:
+            limits.append(allowed / within)
+    return min(limits, default=None)
+
+
+def _quota_stops(proc: Path, sys: Path) -> Optional[int]:
+    for folder in _group(proc, sys):
+        found = re.search(r"^nr_throttled (\d+)", _read(folder / "cpu.stat") or "", re.MULTILINE)
+        if found:
+            return int(found.group(1))
     return None
 
 

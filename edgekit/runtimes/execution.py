@@ -1,35 +1,21 @@
-"""What an engine really executes: its operators after fusion, what they compute in, and where the time goes.
+"""What an engine really executes, in groups: its operators after fusion, what they compute in, and where the time goes.
 
-Part of the device core. OpenVINO and ONNX Runtime profile some inferences; LiteRT has no profile in Python, so there
-it is the list of operators and which of them XNNPACK took.
+Part of the device core. The operators come from `edgekit.runtimes.profile`.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Optional
 
-import numpy as np
-
-from edgekit.errors import EdgekitError, ModelError
 from edgekit.jobs.protocol import Job, Workspace
-from edgekit.runtimes.base import Arrays, OpenOptions, check_open, engine_words
-from edgekit.runtimes.jobs import load_arrays
-from edgekit.runtimes.registry import RUNTIMES
-from edgekit.runtimes.widths import narrowed
+from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.profile import EngineOperator, EngineProfile, case_of, knows, profile
 from edgekit.types import Blob
 
-#: ONNX Runtime: inferences before those that count, and these; a median over them hides preemptions.
-WARMUP_RUNS, PROFILED_RUNS = 3, 21
-
-#: OpenVINO reports each operator's mean over all inferences of a request, the first one with its compilation included,
-#: in whole microseconds: so many inferences, or as many as this time allows, leave little of that.
-MEAN_RUNS, MEAN_SECONDS = 2000, 0.3
+#: Seconds of profiling: enough to say which operators take the time.
+PROFILE_SECONDS = 0.3
 
 PRODUCT, CONVERSION, LAYOUT, OTHER = "product", "conversion", "layout", "other"
 
@@ -43,7 +29,7 @@ class OperatorGroup:
         role: ``product`` (convolutions, matrix products, recurrent cells), ``conversion`` between number formats,
             ``layout`` (moves data), or ``other``.
         format: what it computes in, such as ``i8`` or ``f32``; empty where the engine does not tell.
-        unit: what executes it: ``XNNPACK`` or ``built-in`` in LiteRT, else empty.
+        unit: what executes it: ``XNNPACK`` or ``built-in`` in LiteRT, else the device or provider.
         count: operators.
         share: of the profiled time; None without a profile.
     """
@@ -89,207 +75,63 @@ class ExecutionJob(Job[Execution]):
     options: OpenOptions
 
     def run(self, work: Workspace) -> Execution:
-        read = _READERS.get(self.runtime)
-        if read is None:
+        if not knows(self.runtime):
             return Execution((), False)
-        path = work.path(self.files[0])
-        check_open(path, self.options)
-        with RUNTIMES[self.runtime].load()().open(path, self.options) as session:
-            count = session.signature.batch or 1
-            given = narrowed(session.signature, load_arrays(work, self.inputs))
-        first = {name: np.ascontiguousarray(array[np.zeros(count, dtype=int)]) for name, array in given.items()}
-        try:
-            return _grouped(list(read(_Case(path, first, self.options, work.folder))))
-        except EdgekitError:
-            raise
-        except Exception as err:  # every engine has its own exceptions
-            raise ModelError(
-                "no-profile",
-                f"{self.runtime} does not tell what it executes: {engine_words(err, path)}",
-                hint="Measure it with: edgekit bench KIT",
-            ) from err
+        case = case_of(work, self.runtime, self.files, self.inputs, self.options)
+        return grouped(self.runtime, profile(self.runtime, case, PROFILE_SECONDS, compare=False))
 
 
-@dataclass(frozen=True)
-class _Case:
-    """What to run: an artifact, one batch of inputs, how to open it, and a folder to write in."""
-
-    path: Path
-    inputs: Arrays
-    options: OpenOptions
-    folder: Path
-
-
-@dataclass(frozen=True)
-class _Operator:
-    kind: str
-    role: str
-    format: str
-    unit: str = ""
-    time: Optional[float] = None
+def grouped(runtime: str, found: EngineProfile) -> Execution:
+    """Operators by kind, role, format and unit."""
+    groups: dict[tuple[str, str, str, str], list[float]] = {}
+    for one in found.operators:
+        key = one.kind, role(runtime, one), one.format, one.unit
+        groups.setdefault(key, []).append(one.time_us or 0.0)
+    total = sum(one.time_us or 0.0 for one in found.operators)
+    profiled = found.timed and total > 0
+    made = [OperatorGroup(*key, len(times), sum(times) / total if profiled else None) for key, times in groups.items()]
+    made.sort(key=lambda group: (-(group.share or 0), -group.count, group.kind))
+    return Execution(tuple(made), profiled)
 
 
-def _grouped(operators: list[_Operator]) -> Execution:
-    groups: dict[tuple[str, str, str, str], list[Optional[float]]] = {}
-    for one in operators:
-        groups.setdefault((one.kind, one.role, one.format, one.unit), []).append(one.time)
-    total = sum(one.time or 0.0 for one in operators)
-    profiled = total > 0 and all(one.time is not None for one in operators)
-    found = [
-        OperatorGroup(*key, len(times), sum(time or 0.0 for time in times) / total if profiled else None)
-        for key, times in groups.items()
-    ]
-    found.sort(key=lambda group: (-(group.share or 0), -group.count, group.kind))
-    return Execution(tuple(found), profiled)
-
-
-def _role(kind: str, products: Iterable[str], conversions: Iterable[str], layouts: Iterable[str]) -> str:
-    if kind.startswith(tuple(products)):
+def role(runtime: str, operator: EngineOperator) -> str:
+    """What an operator is there for: ``product``, ``conversion``, ``layout`` or ``other``."""
+    products, conversions, layouts = _KINDS[runtime]
+    if operator.kind.startswith(products):
         return PRODUCT
-    if kind in conversions:
+    if operator.kind in conversions:
         return CONVERSION
-    return LAYOUT if kind in layouts else OTHER
+    return LAYOUT if operator.kind in layouts else OTHER
 
 
-_OPENVINO = (
-    (
-        *("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "Gemm"),
-        *("LSTM", "GRU", "RNN", "AUGRU", "ScaledDotProductAttention"),
+#: Kinds of operators by engine: beginnings of those that multiply, then those that convert numbers, and that move data.
+_KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "openvino": (
+        (
+            *("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul", "Gemm"),
+            *("LSTM", "GRU", "RNN", "AUGRU", "ScaledDotProductAttention"),
+        ),
+        ("FakeQuantize", "Quantize", "Dequantize", "Convert"),
+        ("Reorder", "Transpose", "Reshape", "Concatenation", "Split", "StridedSlice", "Gather", "Broadcast", "Tile"),
     ),
-    ("FakeQuantize", "Quantize", "Dequantize", "Convert"),
-    ("Reorder", "Transpose", "Reshape", "Concatenation", "Split", "StridedSlice", "Gather", "Broadcast", "Tile"),
-)
-
-
-def _openvino(case: _Case) -> Iterator[_Operator]:
-    """From the profile of each inference (``PERF_COUNT``); ``exec_type`` ends in the format: ``brgemm_avx512_I8``."""
-    import openvino
-
-    from edgekit.runtimes.openvino_ import OpenVinoSession, engine_properties
-
-    device = case.options.accelerator.upper()
-    properties = {**engine_properties(device, case.options), "PERF_COUNT": True}
-    compiled = openvino.Core().compile_model(case.path, device, properties)
-    request = compiled.create_infer_request()
-    feed = [case.inputs[spec.name] for spec in OpenVinoSession(compiled, case.path).signature.inputs]
-    until, runs = time.monotonic() + MEAN_SECONDS, 0
-    while runs < WARMUP_RUNS or (runs < MEAN_RUNS and time.monotonic() < until):
-        request.infer(feed)
-        runs += 1
-    for item in request.get_profiling_info():
-        role = _role(item.node_type, *_OPENVINO)
-        # What takes less than a microsecond is said not to run; products always do.
-        if str(item.status).endswith(".EXECUTED") or (role == PRODUCT and str(item.status).endswith(".NOT_RUN")):
-            name = item.exec_type.rpartition("_")[2].lower()
-            yield _Operator(item.node_type, role, name, time=item.real_time.total_seconds())
-
-
-_ONNX = (
-    (
-        *("Conv", "FusedConv", "NhwcFusedConv", "QLinearConv", "MatMul", "FusedMatMul", "QLinearMatMul", "Gemm"),
-        *("FusedGemm", "QGemm", "DynamicQuantizeMatMul", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"),
-        *("Attention", "QAttention", "MultiHeadAttention", "QLinearConvTranspose"),
+    "onnxruntime": (
+        (
+            *("Conv", "FusedConv", "NhwcFusedConv", "QLinearConv", "MatMul", "FusedMatMul", "QLinearMatMul", "Gemm"),
+            *("FusedGemm", "QGemm", "DynamicQuantizeMatMul", "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"),
+            *("Attention", "QAttention", "MultiHeadAttention", "QLinearConvTranspose"),
+        ),
+        ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"),
+        (
+            *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather"),
+            *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity"),
+        ),
     ),
-    ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"),
-    (
-        *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather"),
-        *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity"),
+    "tflite": (
+        (
+            *("CONV_", "DEPTHWISE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"),
+            *("UNIDIRECTIONAL", "BIDIRECTIONAL"),
+        ),
+        ("QUANTIZE", "DEQUANTIZE", "CAST"),
+        ("RESHAPE", "TRANSPOSE", "CONCATENATION", "SPLIT", "STRIDED_SLICE", "SLICE", "GATHER", "PACK", "UNPACK", "PAD"),
     ),
-)
-
-#: Products of these names take integers; all others compute in the type of their first input.
-_INTEGER_PRODUCTS = ("QLinear", "QGemm", "QAttention", "DynamicQuantize", "ConvInteger", "MatMulInteger")
-
-_ONNX_FORMATS = {"float": "f32", "float16": "f16", "bfloat16": "bf16", "double": "f64", "int8": "i8", "uint8": "i8"}
-
-
-def _onnxruntime(case: _Case) -> Iterator[_Operator]:
-    """From the profile of ``enable_profiling``: one event for each operator that ran, after all fusions."""
-    import onnxruntime
-
-    from edgekit.runtimes.onnxruntime_ import provider_named
-
-    settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3  # errors only
-    settings.enable_profiling = True
-    settings.profile_file_prefix = str(case.folder / "profile")
-    if case.options.threads is not None:
-        settings.intra_op_num_threads = case.options.threads
-        settings.inter_op_num_threads = 1
-    provider = provider_named(case.options.accelerator, onnxruntime.get_available_providers())
-    engine = onnxruntime.InferenceSession(str(case.path), settings, providers=[provider])
-    for _ in range(WARMUP_RUNS + PROFILED_RUNS):
-        engine.run(None, dict(case.inputs))
-    events = json.loads(Path(engine.end_profiling()).read_text())
-    runs: list[list[Mapping[str, Any]]] = [[]]
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            runs[-1].append(event)
-        elif event["name"] == "SequentialExecutor::Execute":
-            runs.append([])
-    times: dict[str, list[float]] = {}
-    for run in runs[WARMUP_RUNS:]:
-        for event in run:
-            times.setdefault(event["name"], []).append(event["dur"])
-    for event in next(run for run in reversed(runs) if run):
-        kind, types = event["args"]["op_name"], event["args"].get("input_type_shape", [])
-        first = next((name for entry in types[:1] for name in entry), "")
-        integer = kind.startswith(_INTEGER_PRODUCTS)
-        found = "i8" if integer else _ONNX_FORMATS.get(first, first)
-        yield _Operator(kind, _role(kind, *_ONNX), found, time=statistics.median(times[event["name"]]))
-
-
-_TFLITE = (
-    ("CONV_", "DEPTHWISE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV", "UNIDIRECTIONAL", "BIDIRECTIONAL"),
-    ("QUANTIZE", "DEQUANTIZE", "CAST"),
-    ("RESHAPE", "TRANSPOSE", "CONCATENATION", "SPLIT", "STRIDED_SLICE", "SLICE", "GATHER", "PACK", "UNPACK", "PAD"),
-)
-
-_TFLITE_FORMATS = {"float32": "f32", "float16": "f16", "int8": "i8", "uint8": "i8", "int16": "i16"}
-
-
-def _tflite(case: _Case) -> Iterator[_Operator]:
-    """From the operators that stand in the file, and the delegates that the engine put in place of some of them."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(case.path), num_threads=case.options.threads)
-    interpreter.allocate_tensors()
-    nodes = interpreter._get_ops_details()
-    types = {int(item["index"]): np.dtype(item["dtype"]).name for item in interpreter.get_tensor_details()}
-    taken = _delegated(nodes)
-    given = {int(item["index"]) for item in interpreter.get_input_details()}
-    changing = given | {int(index) for node in nodes for index in node["outputs"]}
-    for node in nodes:
-        kind, sources = node["op_name"], [int(index) for index in node["inputs"] if int(index) >= 0]
-        if kind == "DELEGATE" or not set(sources) & changing:  # what reads constants alone runs once, at the start
-            continue
-        formats = [_TFLITE_FORMATS.get(types.get(index, ""), "") for index in sources]
-        role = _role(kind, *_TFLITE)
-        dynamic = role == PRODUCT and formats[:2] == ["f32", "i8"] and sources[1] not in changing
-        unit = "XNNPACK" if int(node["index"]) in taken else "built-in"
-        yield _Operator(kind, role, "i8" if dynamic else next(iter(formats), ""), unit)
-
-
-def _delegated(nodes: list[dict[str, Any]]) -> set[int]:
-    """Operators between the outputs and the inputs of each delegate: the engine does not list them."""
-    producers = {int(out): node for node in nodes if node["op_name"] != "DELEGATE" for out in node["outputs"]}
-    found: set[int] = set()
-    for delegate in nodes:
-        if delegate["op_name"] != "DELEGATE":
-            continue
-        ends = {int(index) for index in delegate["inputs"]}
-        open_ends = [int(index) for index in delegate["outputs"]]
-        while open_ends:
-            node = producers.get(open_ends.pop())
-            if node is None or int(node["index"]) in found:
-                continue
-            found.add(int(node["index"]))
-            open_ends += [int(index) for index in node["inputs"] if int(index) not in ends]
-    return found
-
-
-_READERS: Mapping[str, Callable[[_Case], Iterator[_Operator]]] = {
-    "openvino": _openvino,
-    "onnxruntime": _onnxruntime,
-    "tflite": _tflite,
 }

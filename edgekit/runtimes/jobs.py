@@ -231,7 +231,7 @@ class TimeJob(Job[Opening]):
 
     def run(self, work: Workspace) -> Opening:
         runtime: Runtime = RUNTIMES[self.runtime].load()()
-        batch = {name: _first(array, self.plan.batch) for name, array in load_arrays(work, self.inputs).items()}
+        batch = {name: first_samples(array, self.plan.batch) for name, array in load_arrays(work, self.inputs).items()}
         return time_opening(runtime, work.path(self.files[0]), batch, self.options, self.plan, work)
 
 
@@ -280,7 +280,7 @@ def _has_room(signature: Signature, inputs: Mapping[str, np.ndarray]) -> bool:
     )
 
 
-def _first(array: np.ndarray, count: int) -> np.ndarray:
+def first_samples(array: np.ndarray, count: int) -> np.ndarray:
     """The first samples, repeated where there are too few."""
     return np.ascontiguousarray(array[np.arange(count) % len(array)])
 

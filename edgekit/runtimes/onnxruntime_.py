@@ -19,6 +19,7 @@ from edgekit.runtimes.base import (
     make_signature,
     numpy_dtype,
     precision_of,
+    refuse_off_cpu,
     unloadable,
 )
 from edgekit.runtimes.onnx_types import weight_formats
@@ -57,10 +58,12 @@ RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 class OnnxRuntime(Runtime):
     """ONNX Runtime, by default on the CPU.
 
-    The CPU provider computes in the types that the file declares, so ``options.precision`` has no effect.
+    The CPU provider computes in the types that the file declares, so ``options.precision`` has no effect. What it
+    keeps in ``options.cache`` is the graph as optimized for this machine.
     """
 
     name = "onnxruntime"
+    caches = True
 
     def version(self) -> str:
         import onnxruntime
@@ -81,11 +84,13 @@ class OnnxRuntime(Runtime):
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
             settings.inter_op_num_threads = 1
+        optimized = None if options.cache is None else Path(options.cache) / "optimized.onnx"
+        file = path if optimized is None else _cached(settings, path, optimized)
         try:
-            engine = onnxruntime.InferenceSession(str(path), settings, providers=[provider])
+            engine = onnxruntime.InferenceSession(str(file), settings, providers=[provider])
         except Exception as err:  # its exceptions derive from Exception alone
             raise unloadable("onnxruntime", path, err) from err
-        session = OnnxSession(engine, path)
+        session = OnnxSession(engine, path, from_cache=file == optimized)
         session.require(provider, options.accelerator)
         return session
 
@@ -94,15 +99,23 @@ class OnnxSession(Session):
     """An opened ONNX file.
 
     Timing (`prepare`) includes what ``InferenceSession.run`` does: it reads the caller's arrays in place on the
-    CPU, copies them to an accelerator, and returns new output arrays.
+    CPU, copies them to an accelerator, and returns new output arrays. `bind` gives it arrays for the outputs too.
     """
 
-    def __init__(self, engine: onnxruntime.InferenceSession, path: Path) -> None:
+    copies = "outputs"
+
+    def __init__(self, engine: onnxruntime.InferenceSession, path: Path, *, from_cache: bool = False) -> None:
         self._engine: Optional[onnxruntime.InferenceSession] = engine
+        self._bound: object = None
+        self._from_cache = from_cache
         self.signature = make_signature(map(_spec, engine.get_inputs()), map(_spec, engine.get_outputs()), path)
         self._outputs = [spec.name for spec in self.signature.outputs]
         self._placement = _placement(engine)
         self._precision = _precision(path, self.signature.inputs + self.signature.outputs)
+
+    @property
+    def loaded_from_cache(self) -> bool:
+        return self._from_cache
 
     def effective(self) -> Effective:
         """Placement as the engine records it; precision from the types of the weights in the file."""
@@ -125,7 +138,7 @@ class OnnxSession(Session):
             raise accelerator_missing("onnxruntime", asked, [_label(name) for name in active], reason)
 
     def close(self) -> None:
-        self._engine = None
+        self._engine = self._bound = None
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         assert self._engine is not None, "the session is closed"
@@ -135,6 +148,39 @@ class OnnxSession(Session):
         assert self._engine is not None, "the session is closed"
         run, names, feed = self._engine.run, self._outputs, dict(inputs)
         return lambda: run(names, feed)
+
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        import onnxruntime
+
+        engine = self._engine
+        assert engine is not None, "the session is closed"
+        refuse_off_cpu("onnxruntime", ", ".join(_label(name) for name in engine.get_providers()))
+        feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        outputs: list[np.ndarray] = engine.run(self._outputs, feed)  # tells the shapes of free outputs
+        binding = engine.io_binding()
+        for name, array in feed.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        for name, array in zip(self._outputs, outputs):
+            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        self._bound = (feed, outputs)  # the binding holds their memory, not the arrays
+        run = engine.run_with_iobinding
+
+        def infer() -> list[np.ndarray]:
+            run(binding)
+            return outputs
+
+        return infer
+
+
+def _cached(settings: Any, path: Path, optimized: Path) -> Path:
+    """The optimized graph, to be loaded as it is; where there is none, it is written while loading."""
+    import onnxruntime
+
+    if optimized.is_file():
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return optimized
+    settings.optimized_model_filepath = str(optimized)
+    return path
 
 
 def provider_named(accelerator: str, available: list[str]) -> str:

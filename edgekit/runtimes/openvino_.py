@@ -19,6 +19,7 @@ from edgekit.runtimes.base import (
     make_signature,
     numpy_dtype,
     precision_of,
+    refuse_off_cpu,
     unloadable,
 )
 from edgekit.types import Effective, Reading, TensorSpec
@@ -60,6 +61,7 @@ class OpenVinoRuntime(Runtime):
     """
 
     name = "openvino"
+    caches = True
 
     def version(self) -> str:
         import openvino
@@ -76,6 +78,14 @@ class OpenVinoRuntime(Runtime):
 
     def open(self, path: Path, options: OpenOptions) -> OpenVinoSession:
         """Load a ``.xml`` file; its ``.bin`` lies beside it."""
+        return self._open(path, options, 1)
+
+    def open_streams(self, path: Path, options: OpenOptions, streams: int) -> list[Session]:
+        """Compile once with so many streams (NUM_STREAMS); each session is a request of its own."""
+        first = self._open(path, options, streams)
+        return [first, *(first.another(path) for _ in range(streams - 1))]
+
+    def _open(self, path: Path, options: OpenOptions, streams: int) -> OpenVinoSession:
         import openvino
 
         check_open(path, options)
@@ -86,7 +96,7 @@ class OpenVinoRuntime(Runtime):
         except RuntimeError as err:
             raise unloadable("openvino", path, err) from err
         try:
-            compiled = core.compile_model(model, device, engine_properties(device, options))
+            compiled = core.compile_model(model, device, engine_properties(device, options, streams))
         except RuntimeError as err:
             if device != "CPU":
                 raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
@@ -99,21 +109,34 @@ class OpenVinoRuntime(Runtime):
 class OpenVinoSession(Session):
     """An opened OpenVINO model.
 
-    Timing (`prepare`) includes a copy of every input into the engine's tensor and of every output out of it.
+    Timing (`prepare`) includes a copy of every input into the engine's tensor and of every output out of it; `bind`
+    shares the caller's arrays with the engine and reads its own output tensors.
     """
 
     def __init__(self, compiled: openvino.CompiledModel, path: Path) -> None:
         self._compiled: Optional[openvino.CompiledModel] = compiled
         self._request: Optional[openvino.InferRequest] = compiled.create_infer_request()
+        self._bound: list[np.ndarray] = []  # what the request reads in place
         self.signature = make_signature(map(_spec, compiled.inputs), map(_spec, compiled.outputs), path)
 
     def effective(self) -> Effective:
         """Both as the engine reports them: types that the runtime model computes in, devices it executes on."""
         assert self._compiled is not None, "the session is closed"
         return Effective(
-            precision=_precision(self._compiled),
+            precision=computed_precision(self._compiled),
             placement=Reading(", ".join(self._devices()), "engine"),
         )
+
+    def another(self, path: Path) -> OpenVinoSession:
+        """A second request on the same compiled model, for a stream of its own."""
+        assert self._compiled is not None, "the session is closed"
+        return OpenVinoSession(self._compiled, path)
+
+    @property
+    def loaded_from_cache(self) -> bool:
+        """Whether the engine found the compiled model in ``OpenOptions.cache``."""
+        assert self._compiled is not None, "the session is closed"
+        return bool(self._compiled.get_property("LOADED_FROM_CACHE"))
 
     def require(self, device: str, available: list[str]) -> None:
         """Refuse a model that was placed on another device.
@@ -158,6 +181,23 @@ class OpenVinoSession(Session):
 
         return infer
 
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        import openvino
+
+        request = self._request
+        assert request is not None, "the session is closed"
+        refuse_off_cpu("openvino", ", ".join(self._devices()))
+        self._bound = [np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs]
+        for index, array in enumerate(self._bound):
+            request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
+        count = len(self.signature.outputs)
+
+        def infer() -> list[np.ndarray]:
+            request.infer()
+            return [request.get_output_tensor(index).data for index in range(count)]
+
+        return infer
+
 
 def _device(accelerator: str, available: list[str]) -> str:
     """The device of a name in any case; ``GPU`` stands for ``GPU.0`` too."""
@@ -167,13 +207,16 @@ def _device(accelerator: str, available: list[str]) -> str:
     return asked
 
 
-def engine_properties(device: str, options: OpenOptions) -> dict[str, Any]:
-    """What the engine is told when it compiles: one stream, and what the options ask for."""
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+def engine_properties(device: str, options: OpenOptions, streams: int = 1) -> dict[str, Any]:
+    """What the engine is told when it compiles: the streams, and what the options ask for."""
+    hint = "LATENCY" if streams == 1 else "THROUGHPUT"
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": streams}
     if options.precision is not None:
         properties["INFERENCE_PRECISION_HINT"] = options.precision
     if options.threads is not None and device == "CPU":
         properties["INFERENCE_NUM_THREADS"] = options.threads
+    if options.cache is not None:
+        properties["CACHE_DIR"] = options.cache
     return properties
 
 
@@ -191,7 +234,7 @@ def _lengths(shape: Any) -> tuple[Optional[int], ...]:
     return tuple(length.get_length() if length.is_static else None for length in shape)
 
 
-def _precision(compiled: Any) -> Reading:
+def computed_precision(compiled: Any) -> Reading:
     """Formats of the operators that compute, from the graph that is executed; not every plugin shows it."""
     try:
         facts = [node.rt_info for node in compiled.get_runtime_model().get_ops()]

@@ -43,7 +43,8 @@ class TfliteRuntime(Runtime):
     """LiteRT on the CPU, with the XNNPACK kernels that it uses by default.
 
     It computes in the types that the file declares, so ``options.precision`` has no effect. Accelerators need a
-    delegate that this engine does not report on, so none is offered.
+    delegate that this engine does not report on, so none is offered. Its interpreter keeps nothing that it compiled:
+    XNNPACK's cache of packed weights belongs to another interface of LiteRT (``CompiledModel``).
     """
 
     name = "tflite"
@@ -110,7 +111,8 @@ class TfliteSession(Session):
     and zero point, so that any artifact of a model takes and gives the same numbers.
 
     Timing (`prepare`) includes the copy of the inputs into the engine and of the outputs out of it, but not that
-    conversion: an application that chose integer inputs has integers at hand.
+    conversion: an application that chose integer inputs has integers at hand. `bind` writes the inputs into the
+    engine's own memory once and reads the outputs where they lie.
     """
 
     def __init__(self, interpreter: Interpreter, path: Path) -> None:
@@ -147,6 +149,21 @@ class TfliteSession(Session):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
             return [interpreter.get_tensor(index) for index in fetch]
+
+        return infer
+
+    def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        interpreter = self._interpreter
+        assert interpreter is not None, "the session is closed"
+        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self._inputs]
+        self._fit(interpreter, feed)
+        for index, array in feed:
+            interpreter.set_tensor(index, array)  # inputs of a graph are never overwritten by its own tensors
+        views = [interpreter.tensor(tensor.index) for tensor in self._outputs]
+
+        def infer() -> list[np.ndarray]:
+            interpreter.invoke()  # refused while a view of an earlier call is alive
+            return [view() for view in views]
 
         return infer
 

@@ -7,26 +7,30 @@ and returns every sample; the host decides after each opening whether another is
 from __future__ import annotations
 
 import gc
+import math
 import resource
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import numpy as np
 
+from edgekit.errors import UsageError
 from edgekit.jobs.protocol import Progress, Workspace
-from edgekit.runtimes.base import OpenOptions, Runtime
-from edgekit.runtimes.environment import Environment, Snapshot, probe, snapshot
+from edgekit.runtimes.base import Copies, OpenOptions, Runtime
+from edgekit.runtimes.environment import Environment, Snapshot, frequency_mhz, probe, snapshot
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
 
-#: Steady: the medians of the last two windows differ by at most this share.
-STEADY_SHARE = 0.05
+#: Steady: the medians of the last two windows differ by no more than their own noise (three standard errors), but
+#: never by more than the second share, and always where they differ by less than the first.
+STEADY_SHARE = (0.01, 0.04)
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -38,6 +42,9 @@ class TimingPlan:
 
     Attributes:
         batch: samples per inference.
+        streams: inferences side by side, each in a thread of its own.
+        copy: each inference copies inputs and outputs as an application does that hands arrays over; else they are
+            bound once, see `Session.bind`.
         warmup_min_runs, warmup_min_s: inferences and seconds before steadiness is judged.
         min_runs, min_s: inferences and seconds that are timed at least.
         max_s: seconds after which the warm-up ends although not steady, and likewise the timed loop although
@@ -45,10 +52,12 @@ class TimingPlan:
     """
 
     batch: int = 1
+    streams: int = 1
+    copy: bool = True
     warmup_min_runs: int = 10
-    warmup_min_s: float = 0.1
+    warmup_min_s: float = 0.05
     min_runs: int = 30
-    min_s: float = 0.25
+    min_s: float = 0.1
     max_s: float = 10.0
 
 
@@ -61,14 +70,17 @@ class Opening:
         first_ms: the first inference, which may still compile and allocate.
         warmup_runs: inferences after the first one and before the timed ones.
         steady: whether the warm-up ended because the speed was steady.
-        samples: ``.npy`` of int64 nanoseconds, one per timed inference in order. Copies of the inputs into the
-            engine and of the outputs out of it are included.
+        samples: ``.npy`` of int64 nanoseconds, one per timed inference, in order within each stream.
+        timed_s: wall time of the timed loop, all streams together.
+        seconds: wall time of it all, from the load on; the start of the process and the import of the engine excluded.
+        copies: what each of these inferences copied.
         base_rss_bytes: resident memory after the import of the engine and before the artifact was opened.
         peak_rss_bytes: the highest resident memory from then on.
         page_faults_per_inference, preemptions_per_inference: over the timed loop; a preemption is an involuntary
             context switch of any thread of the process.
         environment: the machine.
         before, after: around the timed loop.
+        frequency_during_mhz: mean current frequency of the CPUs halfway through it; None where it cannot be read.
         effective: what the engine really used.
         signature: as the artifact declares it.
         version: of the engine.
@@ -79,6 +91,9 @@ class Opening:
     warmup_runs: int
     steady: bool
     samples: Blob
+    timed_s: float
+    seconds: float
+    copies: Copies
     base_rss_bytes: int
     peak_rss_bytes: int
     page_faults_per_inference: float
@@ -86,6 +101,7 @@ class Opening:
     environment: Environment
     before: Snapshot
     after: Snapshot
+    frequency_during_mhz: Optional[float]
     effective: Effective
     signature: Signature
     version: str
@@ -96,6 +112,8 @@ class _Loop:
     """The timed loop: nanoseconds per inference and what happened to the process meanwhile."""
 
     samples: list[int]
+    timed_ns: int
+    frequency_mhz: Optional[float]
     page_faults: int
     preemptions: int
     before: Snapshot
@@ -122,27 +140,35 @@ def time_opening(
 
     Raises:
         ModelError, MissingError, DataError: as `Runtime.open` and `Session.run` do.
+        UsageError: the artifact's batch is fixed to another, or nothing can be bound.
     """
     version = runtime.version()  # imports the engine
     base_rss_bytes = _begin_memory()
-    started = time.perf_counter_ns()
-    session = runtime.open(path, options)
-    load_ns = time.perf_counter_ns() - started
-    with session:
+    begun = time.perf_counter_ns()
+    sessions = runtime.open_streams(path, options, plan.streams)
+    load_ns = time.perf_counter_ns() - begun
+    with ExitStack() as stack:
+        for session in sessions:
+            stack.enter_context(session)
+        refuse_fixed_batch(path.name, session.signature.batch, plan.batch)
         inputs = narrowed(session.signature, inputs)
+        infers = [one.prepare(inputs) if plan.copy else one.bind(inputs) for one in sessions]
         started = time.perf_counter_ns()
-        session.run(inputs)
+        infers[0]()
         first_ns = time.perf_counter_ns() - started
-        infer = session.prepare(inputs)
         work.progress(Progress("warm up"))
-        warmup_runs, steady = _warm_up(infer, plan)
-        loop = _timed_loop(infer, plan)
+        warmup_runs, steady = _warm_up(infers, plan)
+        work.progress(Progress("measure"))
+        loop = _timed(infers, plan)
         return Opening(
             load_ms=load_ns / 1e6,
             first_ms=first_ns / 1e6,
             warmup_runs=warmup_runs,
             steady=steady,
             samples=_save(loop.samples, work),
+            timed_s=loop.timed_ns / 1e9,
+            seconds=(time.perf_counter_ns() - begun) / 1e9,
+            copies=session.copies if plan.copy else "nothing",
             base_rss_bytes=base_rss_bytes,
             peak_rss_bytes=_peak_rss_bytes(),
             page_faults_per_inference=loop.page_faults / len(loop.samples),
@@ -150,28 +176,71 @@ def time_opening(
             environment=probe(),
             before=loop.before,
             after=loop.after,
+            frequency_during_mhz=loop.frequency_mhz,
             effective=session.effective(),
             signature=session.signature,
             version=version,
         )
 
 
+def refuse_fixed_batch(name: str, fixed: Optional[int], batch: int) -> None:
+    """Refuse a batch that an artifact cannot take.
+
+    Args:
+        name: of the artifact.
+        fixed: the batch it declares; None where it is free.
+        batch: the one that is asked for.
+
+    Raises:
+        UsageError: the two differ.
+    """
+    if fixed not in (None, batch):
+        raise UsageError(
+            "fixed-batch",
+            f"{name} takes a batch of {fixed} only.",
+            received=f"batch {batch}",
+            hint=f"Leave --batch out, or use --batch {fixed}.",
+        )
+
+
 def is_steady(samples: list[int]) -> bool:
-    """Whether the speed has settled: the median of the last third is within 5 % of that of the third before."""
+    """Whether the speed has settled: the medians of the last third and of the third before agree.
+
+    They may differ by three standard errors of their difference, within `STEADY_SHARE`. That of a median of n is about
+    ``1.86 MAD / sqrt(n)`` (1.2533 times that of the mean for a normal distribution, whose deviation is 1.4826 MAD).
+    """
     window = len(samples) // 3
     if window < 1:
         return False
-    last = statistics.median(samples[-window:])
-    previous = statistics.median(samples[-2 * window : -window])
-    return abs(last - previous) <= STEADY_SHARE * previous
+    last, previous = samples[-window:], samples[-2 * window : -window]
+    settled, before = statistics.median(last), statistics.median(previous)
+    errors = (_median_error(last, settled), _median_error(previous, before))
+    allowed = min(max(3 * math.hypot(*errors), STEADY_SHARE[0] * before), STEADY_SHARE[1] * before)
+    return abs(settled - before) <= allowed
 
 
-def _warm_up(infer: Callable[[], object], plan: TimingPlan) -> tuple[int, bool]:
+def _median_error(samples: Sequence[int], middle: float) -> float:
+    return 1.86 * statistics.median(abs(value - middle) for value in samples) / math.sqrt(len(samples))
+
+
+def _warm_up(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> tuple[int, bool]:
     """Run until steady or until the time limit. Returns the inferences done and whether steady."""
+    runs, steady = _warm_up_one(infers[0], plan)
+    if len(infers) > 1:  # the other streams, and what they do to each other
+        runs += len(_streams(infers, plan.warmup_min_s, plan.warmup_min_runs, plan.max_s).samples)
+    return runs, steady
+
+
+def _warm_up_one(infer: Callable[[], object], plan: TimingPlan) -> tuple[int, bool]:
+    """Steady is what looks so twice, the second time over half as many inferences again.
+
+    One look takes a slow drift for none: in simulations of a speed that falls to a quarter within 0.3 s it ended the
+    warm-up of a 1 ms model at three times the final time, where two looks waited for the end of the drift.
+    """
     clock = time.perf_counter_ns
     begin = clock()
     samples: list[int] = []
-    next_look = plan.warmup_min_runs
+    next_look, looked_steady = plan.warmup_min_runs, False
     while True:
         start = clock()
         infer()
@@ -179,37 +248,94 @@ def _warm_up(infer: Callable[[], object], plan: TimingPlan) -> tuple[int, bool]:
         samples.append(end - start)
         elapsed_s = (end - begin) / 1e9
         if len(samples) >= next_look and elapsed_s >= plan.warmup_min_s:
-            if is_steady(samples):
+            steady = is_steady(samples)
+            if steady and looked_steady:
                 return len(samples), True
-            next_look = len(samples) + max(3, len(samples) // 5)  # looking costs time
+            looked_steady = steady
+            next_look = len(samples) + max(3, len(samples) // (2 if steady else 5))  # looking costs time
         if elapsed_s >= plan.max_s:
             return len(samples), False
 
 
-def _timed_loop(infer: Callable[[], object], plan: TimingPlan) -> _Loop:
-    """Time inferences one by one, the garbage collector off."""
-    clock = time.perf_counter_ns
-    samples: list[int] = []
+def _timed(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> _Loop:
+    """Time inferences, the garbage collector off."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         before, usage = snapshot(), resource.getrusage(resource.RUSAGE_SELF)
-        begin = clock()
-        enough, limit = begin + int(plan.min_s * 1e9), begin + int(plan.max_s * 1e9)
-        while True:
-            start = clock()
-            infer()
-            end = clock()
-            samples.append(end - start)
-            if (end >= enough and len(samples) >= plan.min_runs) or end >= limit:
-                break
+        if len(infers) == 1:
+            timed = _one_by_one(infers[0], plan)
+        else:
+            timed = _streams(infers, plan.min_s, plan.min_runs, plan.max_s)
         used, after = resource.getrusage(resource.RUSAGE_SELF), snapshot()
     finally:
         if enabled:
             gc.enable()
     faults = (used.ru_minflt - usage.ru_minflt) + (used.ru_majflt - usage.ru_majflt)
-    return _Loop(samples, faults, used.ru_nivcsw - usage.ru_nivcsw, before, after)
+    preemptions = used.ru_nivcsw - usage.ru_nivcsw
+    return _Loop(timed.samples, timed.wall_ns, timed.frequency_mhz, faults, preemptions, before, after)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Nanoseconds per inference, those of all, and the frequency halfway."""
+
+    samples: list[int]
+    wall_ns: int
+    frequency_mhz: Optional[float]
+
+
+def _one_by_one(infer: Callable[[], object], plan: TimingPlan) -> _Timed:
+    """Nothing but two looks at the clock is between an inference and its time; the frequency is read halfway."""
+    samples: list[int] = []
+    begin = time.perf_counter_ns()
+    _run_until(infer, samples, begin, plan.min_s / 2, plan.min_runs // 2, plan.max_s / 2)
+    pause = time.perf_counter_ns()
+    mhz = frequency_mhz()
+    paused = time.perf_counter_ns() - pause
+    if time.perf_counter_ns() < begin + paused + int(plan.max_s * 1e9):
+        _run_until(infer, samples, begin + paused, plan.min_s, plan.min_runs, plan.max_s)
+    return _Timed(samples, time.perf_counter_ns() - begin - paused, mhz)
+
+
+def _run_until(
+    infer: Callable[[], object], samples: list[int], begin: int, enough_s: float, runs: int, limit_s: float
+) -> None:
+    """Time inferences until there are enough after so many seconds from ``begin`` on, or at the limit."""
+    clock = time.perf_counter_ns
+    enough, limit = begin + int(enough_s * 1e9), begin + int(limit_s * 1e9)
+    while True:
+        start = clock()
+        infer()
+        end = clock()
+        samples.append(end - start)
+        if (end >= enough and len(samples) >= runs) or end >= limit:
+            return
+
+
+def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int, max_s: float) -> _Timed:
+    """Streams side by side, each in a thread of its own, begun together; ``min_runs`` are for all together."""
+    from concurrent.futures import ThreadPoolExecutor  # not needed to time one stream, whose process starts sooner so
+
+    together = threading.Barrier(len(infers) + 1)
+    runs = -(-min_runs // len(infers))
+
+    def stream(infer: Callable[[], object]) -> tuple[list[int], int]:
+        samples: list[int] = []
+        together.wait()
+        _run_until(infer, samples, time.perf_counter_ns(), min_s, runs, max_s)
+        return samples, time.perf_counter_ns()
+
+    with ThreadPoolExecutor(len(infers)) as threads:
+        going = [threads.submit(stream, infer) for infer in infers]
+        together.wait()
+        begin = time.perf_counter_ns()
+        time.sleep(min_s / 2)
+        mhz = frequency_mhz()
+        done = [future.result() for future in going]
+    samples = [sample for each, _ in done for sample in each]
+    return _Timed(samples, max(end for _, end in done) - begin, mhz)
 
 
 def _save(samples: list[int], work: Workspace) -> Blob:

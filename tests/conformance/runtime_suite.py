@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,11 +26,13 @@ class RuntimeSuite(ABC):
         name: of the row in the registry.
         suffix: of the files it opens.
         takes_options: whether threads and accelerator can be set; where they cannot, setting them is refused.
+        binds: whether inputs and outputs can be bound once.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     takes_options: ClassVar[bool] = True
+    binds: ClassVar[bool] = True
 
     @abstractmethod
     @pytest.fixture
@@ -125,6 +129,40 @@ class RuntimeSuite(ABC):
             assert isinstance(arrays, (list, tuple))
             for array, name in zip(arrays, expected, strict=True):
                 np.testing.assert_array_equal(np.asarray(array), expected[name])
+
+    def test_bound_inference_gives_the_same_numbers_or_is_refused(self, session: Session) -> None:
+        inputs = models.twin_inputs(3)
+        expected = session.run(inputs)
+        if not self.binds:
+            with pytest.raises(UsageError) as caught:
+                session.bind(inputs)
+            assert caught.value.code == "no-zero-copy"
+            return
+        infer = session.bind(inputs)
+        for _ in range(3):
+            outputs = infer()
+            assert isinstance(outputs, list)
+            for array, name in zip(outputs, expected, strict=True):
+                np.testing.assert_array_equal(array, expected[name])
+            del outputs, array  # a view may forbid the next inference
+        _assert_right(session, 1)  # what was bound binds nobody else
+
+    def test_streams_run_side_by_side(self, runtime: Runtime, free: Path) -> None:
+        options = OpenOptions(threads=2 if self.takes_options else None)
+        with ExitStack() as stack, ThreadPoolExecutor(2) as threads:
+            sessions = [stack.enter_context(session) for session in runtime.open_streams(free, options, 2)]
+            done = [threads.submit(_assert_right, one, batch) for one, batch in zip(sessions, (3, 1), strict=True)]
+            for each in done:
+                each.result()
+
+    def test_what_the_engine_kept_is_read_and_right(self, runtime: Runtime, free: Path, tmp_path: Path) -> None:
+        if not runtime.caches:
+            return
+        options = OpenOptions(cache=str(tmp_path))
+        for hit in (False, True):
+            with runtime.open(free, options) as session:
+                assert session.loaded_from_cache is hit
+                _assert_right(session, 3)
 
     def test_two_sessions_do_not_disturb_each_other(self, runtime: Runtime, free: Path) -> None:
         options = OpenOptions()

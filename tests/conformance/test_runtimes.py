@@ -56,6 +56,7 @@ class TestKeras(RuntimeSuite):
     name = "keras"
     suffix = ".keras"
     takes_options = False
+    binds = False
 
     @pytest.fixture
     def free(self, twin_keras: Path) -> Path:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from edgekit.devices import open_device, parse_device
-from edgekit.errors import MissingError, UsageError
+from edgekit.devices.base import CPUS_VARIABLE
+from edgekit.errors import UsageError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Job, Workspace
 
@@ -30,7 +31,7 @@ class AffinityJob(Job[Seen]):
 
 def test_options_are_read() -> None:
     spec = parse_device("local?cpus=0,2-4&threads=3")
-    assert (spec.kind, spec.cpus, spec.threads) == ("local", (0, 2, 3, 4), 3)
+    assert (spec.kind, spec.cpus, spec.threads) == ("local", "0,2-4", 3)
     assert parse_device("local").cpus is None
 
 
@@ -67,9 +68,25 @@ def test_an_unknown_device_names_the_known_ones() -> None:
     assert "local" in caught.value.hint
 
 
-def test_a_cpu_that_is_not_there() -> None:
-    with pytest.raises(MissingError, match="4095"):
-        open_device("local?cpus=4095").context()
+def test_cpus_beside_a_spec() -> None:
+    assert open_device("local", cpus=str(CPU)).context().env == {CPUS_VARIABLE: str(CPU)}
+    with pytest.raises(UsageError, match="different CPUs"):
+        open_device("local?cpus=0", cpus="1")
+
+
+@pytest.mark.parametrize(("spec", "cpus"), [("local?cpus=4095", None), ("local", "4095")])
+def test_a_cpu_that_is_not_there(spec: str, cpus: str | None) -> None:
+    with pytest.raises(UsageError, match="4095") as caught:
+        open_device(spec, cpus=cpus).context()
+    assert caught.value.exit_code == 2
+    assert str(CPU) in caught.value.hint
+
+
+@pytest.mark.parametrize(("threads", "code"), [(0, "bad-threads"), (-2, "bad-threads"), (100_000, "too-many-threads")])
+def test_absurd_thread_counts(threads: int, code: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_device("local", threads=threads).context()
+    assert caught.value.code == code
 
 
 def test_pinning_holds_in_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 import edgekit
-from edgekit.errors import UsageError
-from edgekit.latency.bench import compared, read_baseline
+from edgekit.devices import open_device
+from edgekit.errors import JobCrashed, UsageError
+from edgekit.latency.bench import timing_row
+from edgekit.latency.stored import compared, read_timings
 from edgekit.results import BenchResult
 from edgekit.samples import save_npz
 from edgekit.types import Evidence
-from tests.latency.made import row, speeds
+from tests.latency.made import measured, row, speeds
 from tests.models import twin_inputs
 
 
@@ -62,15 +64,24 @@ def test_a_gate_that_compared_nothing_is_not_passed_in_strict(twin_onnx: Path, t
 def test_a_stored_result_reads_back(tmp_path: Path) -> None:
     result = BenchResult(True, "verified", Evidence("real", 3, ()), None, (row(speeds(1.0)),))
     (tmp_path / "base.json").write_text(json.dumps(result.to_json()))
-    assert read_baseline(tmp_path / "base.json") == result.results
+    assert read_timings(tmp_path / "base.json") == result.results
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"schema": "edgekit.check/1"}', '{"schema": "edgekit.bench/1", "ok": 3}'])
 def test_what_is_no_baseline(text: str, tmp_path: Path) -> None:
     (tmp_path / "base.json").write_text(text)
     with pytest.raises(UsageError) as error:
-        read_baseline(tmp_path / "base.json")
-    assert error.value.code == "bad-baseline"
+        read_timings(tmp_path / "base.json")
+    assert error.value.code == "bad-result"
+
+
+def test_a_device_that_disappears_leaves_a_row_with_what_was_taken(twin_onnx: Path) -> None:
+    gone = JobCrashed("crashed", "the device is gone.", hint="Run it again.")
+    left = measured(speeds(1.0, 3), converged=False, error=gone, notes=("it ended early, after 3 openings.",))
+    (kept,) = [timing_row(left, open_device("local"), str(twin_onnx), "onnx", "fp32")]
+    assert kept.verdict == "error"
+    assert kept.reasons == ("it ended early, after 3 openings.", "the device is gone.")
+    assert (kept.openings, kept.latency_ms) == (3, left.latency_ms)
 
 
 def test_two_kits_are_timed_side_by_side(twin_onnx: Path, twin_openvino: Path, tmp_path: Path) -> None:

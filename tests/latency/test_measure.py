@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgekit.errors import MissingError, ModelError, UsageError
+from edgekit.errors import JobError, MissingError, ModelError, UsageError
 from edgekit.figures import Latency
 from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
-from edgekit.latency.measure import THROUGHPUT_BATCHES, BenchSettings, Candidate, measure
+from edgekit.latency.measure import BenchSettings, Candidate, measure
 from edgekit.latency.pays import pays
+from edgekit.latency.search import BATCHES
 from edgekit.latency.validity import NOT_CONVERGED, timing_reasons
 from edgekit.runtimes.base import OpenOptions
 from tests import models
@@ -25,7 +33,7 @@ from tests import models
 HERE = Context("test", {})
 
 #: Short, and content with any interval.
-QUICK = BenchSettings(openings=3, half_width=0.99, min_seconds=0.02)
+QUICK = BenchSettings(openings=3, half_width=0.99, min_seconds=0.02, span_seconds=0.0)
 
 
 @pytest.fixture
@@ -58,6 +66,7 @@ def test_latency_of_two_artifacts_in_turns(executor: Executor, twin_onnx: Path) 
         assert all(len(samples) >= 30 for samples in taken.samples_ms)
         latency = taken.latency_ms
         assert latency is not None
+        assert latency.p90 is not None
         assert 0 < latency.min <= latency.p50 <= latency.p90
         assert latency.ci95_p50[0] <= latency.p50 <= latency.ci95_p50[1]
         assert from_json(Latency, json.loads(json.dumps(to_json(latency)))) == latency
@@ -93,7 +102,7 @@ def test_an_error_in_one_leaves_the_others_alone(executor: Executor, twin_onnx: 
 
 
 def test_the_time_limit_ends_a_measurement_that_does_not_converge(executor: Executor, twin_onnx: Path) -> None:
-    never = BenchSettings(openings=3, half_width=1e-9, min_seconds=0.02, max_seconds=1.0)
+    never = replace(QUICK, half_width=1e-9, max_seconds=1.0)
     (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, never)
     assert not taken.converged
     assert taken.openings
@@ -102,7 +111,7 @@ def test_the_time_limit_ends_a_measurement_that_does_not_converge(executor: Exec
 
 @pytest.mark.parametrize(("asked", "used"), [(None, 1), (3, 3), (9, 9)])
 def test_the_batch_that_was_asked_for_is_run(executor: Executor, twin_onnx: Path, asked: int | None, used: int) -> None:
-    settings = BenchSettings(openings=3, half_width=0.99, min_seconds=0.02, batch=asked)
+    settings = replace(QUICK, batch=asked)
     (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, settings)
     assert (taken.batch, taken.error) == (used, None)
 
@@ -117,35 +126,160 @@ def test_an_artifact_with_a_fixed_batch_runs_with_it_and_no_other(executor: Exec
     assert refused.openings == ()
 
 
-def test_throughput_tries_batches_and_uses_every_cpu(
+def test_throughput_tries_batches_and_streams_and_uses_every_cpu(
     executor: Executor, twin_onnx: Path, twin_onnx_fixed: Path
 ) -> None:
-    settings = BenchSettings("throughput", openings=3, half_width=0.99, min_seconds=0.02)
+    settings = replace(QUICK, scenario="throughput")
     given = [
         candidate(executor, twin_onnx, name="free", options=OpenOptions()),
         candidate(executor, twin_onnx_fixed, name="fixed", fixed_batch=2, options=OpenOptions()),
     ]
     seen: list[Progress] = []
     free, fixed = measure(given, executor, HERE, settings, seen.append)
-    tried = [int(step.stage.rpartition(" ")[2]) for step in seen if step.stage.startswith("try free")]
-    assert tried == list(THROUGHPUT_BATCHES[: len(tried)])
-    assert len(tried) >= 3
-    assert free.batch in tried
+    tries = [step.stage.split() for step in seen if step.stage.startswith("try free with batch")]
+    alone = [int(words[4]) for words in tries if len(words) == 5]
+    assert alone[1:] == list(BATCHES[: len(alone) - 1]), "after one that counts the CPUs"
+    assert len(alone) > 3
+    assert free.batch in alone
     assert fixed.batch == 2
     for taken in (free, fixed):
-        assert taken.options.threads == len(taken.openings[0].environment.affinity)
-        total_ms = sum(float(samples.sum()) for samples in taken.samples_ms)
+        cpus = len(taken.openings[0].environment.affinity)
+        assert taken.options.threads == cpus
+        assert 1 <= taken.streams <= cpus
         count = sum(len(samples) for samples in taken.samples_ms)
-        assert taken.throughput_per_s == pytest.approx(1000 * taken.batch * count / total_ms)
+        seconds = sum(opening.timed_s for opening in taken.openings)
+        assert taken.throughput_per_s == pytest.approx(taken.batch * count / seconds)
+    if cpus > 1:
+        assert ["streams"] in [words[-1:] for words in tries]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "tflite"])
+def test_streams_run_side_by_side(executor: Executor, runtime: str, request: pytest.FixtureRequest) -> None:
+    target = {"onnxruntime": "onnx"}.get(runtime, runtime)
+    file: Path = request.getfixturevalue(f"twin_{target}")
+    files = tuple(executor.add(path) for path in (file, file.with_suffix(".bin")) if path.is_file())
+    settings = replace(QUICK, scenario="throughput", streams=2, batch=1 if runtime == "tflite" else 3)
+    two = replace(candidate(executor, file, runtime=runtime, name=target, options=OpenOptions(threads=2)), files=files)
+    (taken,) = measure([two], executor, HERE, settings)
+    assert (taken.error, taken.streams) == (None, 2)
+    for opening, samples in zip(taken.openings, taken.samples_ms, strict=True):
+        together = samples.sum() / 1000 / opening.timed_s
+        assert 1.0 < together < 2.1, "more than one inference at a time"
+
+
+def test_more_streams_than_threads_are_refused(executor: Executor, twin_onnx: Path) -> None:
+    settings = replace(QUICK, scenario="throughput", streams=9)
+    with pytest.raises(UsageError) as caught:
+        measure([candidate(executor, twin_onnx)], executor, HERE, settings)
+    assert caught.value.code == "too-many-streams"
 
 
 def test_cold_starts_are_load_and_first_inference_of_fresh_processes(executor: Executor, twin_onnx: Path) -> None:
-    settings = BenchSettings("cold", openings=3, half_width=0.99)
+    settings = replace(QUICK, scenario="cold")
     (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, settings)
     assert [len(samples) for samples in taken.samples_ms] == [1] * len(taken.openings)
     sums = [opening.load_ms + opening.first_ms for opening in taken.openings]
     assert [float(samples[0]) for samples in taken.samples_ms] == pytest.approx(sums)
     assert all(opening.warmup_runs == 1 for opening in taken.openings)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "tflite"])
+def test_cold_starts_with_what_the_engine_kept(
+    executor: Executor, runtime: str, request: pytest.FixtureRequest
+) -> None:
+    target = {"onnxruntime": "onnx"}.get(runtime, runtime)
+    file: Path = request.getfixturevalue(f"twin_{target}")
+    files = tuple(executor.add(path) for path in (file, file.with_suffix(".bin")) if path.is_file())
+    one = replace(candidate(executor, file, runtime=runtime), files=files)
+    (taken,) = measure([one], executor, HERE, replace(QUICK, scenario="cold"))
+    assert taken.error is None
+    if runtime == "tflite":
+        assert taken.load_cached_ms is None
+        assert taken.notes == ("tflite keeps nothing that it compiled for the next load.",)
+    else:
+        assert taken.notes == ()
+        assert len(taken.cached_loads_ms) == len(taken.openings) - 1, "the first load wrote it"
+        assert (taken.load_cached_ms or 0) > 0
+
+
+@pytest.fixture
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh process for each opening, however slowly a busy machine starts one."""
+    monkeypatch.setattr("edgekit.latency.measure.FRESH_S", math.inf)
+
+
+@pytest.mark.usefixtures("always_fresh")
+def test_every_opening_has_a_fresh_process(executor: Executor, twin_onnx: Path) -> None:
+    (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, QUICK)
+    assert len(set(taken.processes)) == len(taken.openings) > 2
+
+
+def test_what_starts_slowly_keeps_its_process(
+    executor: Executor, twin_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.latency.measure.FRESH_S", 0.0)
+    (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, QUICK)
+    assert len(set(taken.processes)) == 1
+    assert taken.load_ms == taken.openings[0].load_ms
+
+
+@pytest.mark.parametrize(("copy", "copied"), [(True, "outputs"), (False, "nothing")])
+def test_what_is_copied_is_stated(executor: Executor, twin_onnx: Path, copy: bool, copied: str) -> None:
+    (taken,) = measure([candidate(executor, twin_onnx)], executor, HERE, replace(QUICK, copy=copy))
+    assert {opening.copies for opening in taken.openings} == {copied}
+
+
+@pytest.mark.usefixtures("always_fresh")
+def test_a_process_that_dies_in_mid_run_leaves_what_is_finished(executor: Executor, twin_onnx: Path) -> None:
+    """As when a device disappears: its last process is killed, and no other can be started."""
+    two = [candidate(executor, twin_onnx, name=name) for name in ("first", "second")]
+
+    def pull_the_plug(step: Progress) -> None:
+        if step.stage.startswith("second: opening 3"):
+            _kill_soon(executor)
+
+    first, second = measure(two, executor, HERE, QUICK, pull_the_plug)
+    assert first.error is None
+    assert len(first.openings) >= 3
+    assert isinstance(second.error, JobError)
+    assert "killed from outside" in second.error.message
+    assert len(second.openings) == 2
+    assert second.latency_ms is not None, "what was taken before stays"
+    assert second.notes == ("it ended early, after 2 openings; its figures rest on these alone.",)
+
+
+def test_a_device_that_starts_no_more_processes(executor: Executor, twin_onnx: Path) -> None:
+    two = [candidate(executor, twin_onnx, name=name) for name in ("first", "second")]
+
+    def unplug(step: Progress) -> None:
+        if step.stage.startswith("second: opening 2"):  # every other round goes backwards
+            executor.close()
+
+    taken = measure(two, executor, HERE, QUICK, unplug)
+    assert [len(one.openings) for one in taken] == [1, 1]
+    assert all(isinstance(one.error, JobError) for one in taken)
+
+
+def _kill_soon(executor: Executor) -> None:
+    """Kill the process of the next job from a thread, as soon as it is there."""
+
+    def kill() -> None:
+        while not (living := [pid for pid in _workers() if pid not in before]):
+            time.sleep(0.005)
+        os.kill(living[0], signal.SIGKILL)
+
+    before = _workers()
+    threading.Thread(target=kill, daemon=True).start()
+
+
+def _workers() -> set[int]:
+    """Processes that this one started."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"\nPPid:\t{os.getpid()}\n" in (folder / "status").read_text():
+                found.add(int(folder.name))
+    return found
 
 
 def test_an_emulated_device_gets_one_opening_of_three_inferences(executor: Executor, twin_onnx: Path) -> None:
@@ -164,6 +298,8 @@ def test_an_emulated_device_gets_one_opening_of_three_inferences(executor: Execu
         {"half_width": 0.0},
         {"max_seconds": 0.0},
         {"min_seconds": -1.0},
+        {"span_seconds": -1.0},
+        {"streams": 0},
         {"scenario": "warm"},
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgekit.latency.statistics import P99_SAMPLES, estimate_p50, estimate_ratio, percentile, summarise
+from edgekit.latency.statistics import estimate_p50, estimate_ratio, percentile, summarise
 from tests.latency.made import speeds
 
 
@@ -29,11 +29,6 @@ def test_a_percentile_is_the_smallest_sample_with_enough_at_or_below_it(samples:
 def test_percentiles_of_a_known_series() -> None:
     latency = summarise([np.arange(1.0, 61.0), np.arange(61.0, 101.0)])
     assert (latency.p50, latency.p90, latency.min, latency.mean) == (50.0, 90.0, 1.0, 50.5)
-
-
-def test_p99_needs_500_samples() -> None:
-    assert summarise([np.ones(P99_SAMPLES - 1)]).p99 is None
-    assert summarise([np.ones(P99_SAMPLES)]).p99 == 1.0
 
 
 def test_one_opening_has_no_interval() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgekit.errors import JobCrashed
 from edgekit.latency.measured import Measured
 from edgekit.latency.validity import NOT_CONVERGED, modes, timing_reasons
 from tests.latency.made import MACHINE, QUIET, measured, opening, speeds
@@ -17,6 +18,9 @@ BUSY = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.5)
 THROTTLED = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, throttle_events=7)
 COOL = replace(QUIET, throttle_events=4)
 HOT = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, temperature_c=84.0)
+HELD = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, temperature_c=84.0, throttled=True)
+ALLOWED = replace(QUIET, quota_stops=3)
+STOPPED = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, quota_stops=7)
 SLOWED = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, frequency_mhz=2700.0)
 
 
@@ -32,6 +36,10 @@ def test_a_quiet_machine_gives_no_reason() -> None:
         (measured(speeds(1.0), opening(after=SLOWED)), "frequency moved between 2700 and 3000 MHz"),
         (measured(speeds(1.0), opening(before=COOL, after=THROTTLED)), "throttled for heat 3 times"),
         (measured(speeds(1.0), opening(after=HOT)), "reached 84 °C"),
+        (measured(speeds(1.0), opening(frequency_during_mhz=2700.0)), "frequency moved between 2700 and 3000 MHz"),
+        (measured(speeds(1.0), opening(after=HELD)), "held down, for heat or too little power, in 8 of 16 looks"),
+        (measured(speeds(1.0), opening(before=ALLOWED, after=STOPPED)), "stopped the process 32 times"),
+        (measured([each * np.linspace(1.2, 1.0, 100) for each in speeds(1.0)]), "had not settled: within an opening"),
         (measured(speeds(1.0), opening(steady=False), opening()), "1 of 8 openings had not reached a steady speed"),
         (
             measured(speeds(1.0), converged=False),
@@ -51,6 +59,17 @@ def test_what_makes_a_timing_weak(taken: Measured, words: str) -> None:
 def test_heat_is_no_matter_where_the_kernel_counts_no_throttling() -> None:
     hot = replace(HOT, throttle_events=4)
     assert timing_reasons(measured(speeds(1.0), opening(before=COOL, after=hot))) == ()
+
+
+def test_heat_is_no_matter_where_the_clock_is_seen_to_be_held_up() -> None:
+    cool = replace(QUIET, throttled=False)
+    hot = replace(HOT, throttled=False)
+    assert timing_reasons(measured(speeds(1.0), opening(before=cool, after=hot))) == ()
+
+
+def test_a_measurement_that_an_error_ended_did_not_run_out_of_time() -> None:
+    error = JobCrashed("crashed", "the process died.", hint="Run it again.")
+    assert timing_reasons(measured(speeds(1.0, 3), converged=False, error=error)) == ()
 
 
 def test_cold_starts_are_not_expected_to_be_steady() -> None:

@@ -23,6 +23,14 @@ def test_later_results_replace_earlier_ones() -> None:
     assert [row.load_ms for row in summary.timings] == [99.0] * len(older.results)
 
 
+def test_the_newest_timing_counts_however_its_path_is_spelled() -> None:
+    first = replace(samples.bench_result().results[0], sha256="ab" * 32)
+    again = replace(first, artifact=f"./{first.artifact}", measured_at="2026-03-02T12:30:45+00:00")
+    results = [replace(samples.bench_result(), results=(row,)) for row in (first, again)]
+    (summary,) = summarise(results)
+    assert summary.timings == (again,)
+
+
 def test_timings_of_a_replaced_artifact_are_left_out() -> None:
     run = samples.run_result()
     remade = tuple(replace(row, path=f"artifacts/other-{row.name}/model") for row in run.artifacts)
@@ -45,7 +53,7 @@ def test_a_noisy_timing_is_no_doubt_about_correctness() -> None:
 
 def test_every_reason_stands_once() -> None:
     (summary,) = summarise([samples.export_result(), samples.run_result(), samples.check_result()])
-    reasons = reasons_by_text(summary.lines)
+    reasons = reasons_by_text(summary)
     assert reasons[samples.WEAK] == ("onnx int8", "openvino int8", "tflite int8")
 
 

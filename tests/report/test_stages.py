@@ -15,7 +15,8 @@ from edgekit.kit import Kit
 from edgekit.report import html_stages, layers, stages
 from edgekit.report.collect import summarise
 from edgekit.report.csv_ import to_csv
-from edgekit.report.history import history_of
+from edgekit.report.history import CheckTrend, history_of
+from edgekit.report.kept import kept_results
 from edgekit.report.markdown import to_markdown
 from edgekit.report.render import report
 from edgekit.results import CheckResult
@@ -91,21 +92,25 @@ def kit_with(folder: Path, *decibels: float | None) -> Kit:
     return kit
 
 
+def checks_of(kit: Kit) -> tuple[CheckTrend, ...]:
+    return history_of(kept_results(kit).results).checks
+
+
 def test_the_history_of_a_check(tmp_path: Path) -> None:
     kit = kit_with(tmp_path / "kit", 33.1, 33.1, 12.0)
-    (trend,) = history_of(kit)
+    (trend,) = checks_of(kit)
     assert [one.sqnr_db for one in trend.moments] == [33.1, 33.1, 12.0]
     assert trend.moments[0].at <= trend.moments[-1].at
     assert trend.sentence.startswith("33.1 dB → 12.0 dB; 3 checks on 297 real samples since ")
     assert trend.sentence.endswith("1 failed.")
-    assert history_of(kit_with(tmp_path / "one", 33.1)) == ()
+    assert checks_of(kit_with(tmp_path / "one", 33.1)) == ()
 
 
 def test_checks_on_other_samples_are_another_history(tmp_path: Path) -> None:
     kit = kit_with(tmp_path / "kit", 33.1, 33.0)
     few = replace(samples.REAL, samples=8)
     kit.commit(result=replace(result_of(samples.noisy_check()), evidence=few))
-    (trend,) = history_of(kit)
+    (trend,) = checks_of(kit)
     assert len(trend.moments) == 2
 
 
@@ -113,12 +118,12 @@ def test_a_result_that_somebody_spoiled_is_left_out(tmp_path: Path) -> None:
     kit = kit_with(tmp_path / "kit", 33.1, 33.0, 32.9)
     spoiled = kit.folder / "results" / kit.manifest.results[1]
     spoiled.write_text("{")
-    (trend,) = history_of(kit)
+    (trend,) = checks_of(kit)
     assert [one.sqnr_db for one in trend.moments] == [33.1, 32.9]
 
 
 def test_a_failed_check_is_marked_on_the_curve(tmp_path: Path) -> None:
-    trends = history_of(kit_with(tmp_path / "kit", 33.1, None, 12.0))
+    trends = checks_of(kit_with(tmp_path / "kit", 33.1, None, 12.0))
     curve = html_stages.curves(trends)
     assert (curve.count('class="point yes"'), curve.count('class="point no"')) == (2, 1)
     places = [float(part.partition('"')[0]) for part in curve.split('cy="')[1:]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.jobs.codec import from_json, to_json
-from edgekit.runtimes.environment import Environment, Snapshot, foreign_load, probe, snapshot
+from edgekit.runtimes.environment import Environment, Snapshot, foreign_load, frequency_mhz, probe, snapshot
 
 CPU = probe().affinity[0]  # made-up trees describe a CPU that this process may use
 
@@ -44,11 +44,12 @@ def board(tmp_path: Path) -> tuple[Path, Path]:
         tmp_path,
         {
             "proc/cpuinfo": PI5_CPUINFO,
-            "proc/meminfo": "MemTotal:        8129264 kB\nMemFree: 1 kB\n",
+            "proc/meminfo": "MemTotal:        8129264 kB\nMemFree: 1 kB\nMemAvailable:    6000000 kB\n",
             "proc/stat": "cpu  1000 10 500 99999 70 0 20 0 0 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n",
             "proc/1/cgroup": "0::/\n",
             "proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0",
             "proc/device-tree/compatible": "raspberrypi,5-model-b\0brcm,bcm2712\0",
+            f"{cpu}/topology/thread_siblings_list": "0\n",
             f"{cpu}/cpufreq/scaling_governor": "ondemand\n",
             f"{cpu}/cpufreq/scaling_cur_freq": "1500000\n",
             f"{cpu}/cpufreq/cpuinfo_max_freq": "2400000\n",
@@ -67,6 +68,7 @@ def test_a_board_is_described(board: tuple[Path, Path]) -> None:
     assert found.max_frequency_mhz == 2400
     assert found.memory_bytes == 8129264 * 1024
     assert found.container is None
+    assert (found.cores, found.cpu_quota) == (1, None)
     assert not found.emulated
 
 
@@ -76,6 +78,9 @@ def test_the_state_of_a_board_is_read(board: tuple[Path, Path]) -> None:
     assert found.temperature_c == 61.75
     assert found.busy_cpu_s == pytest.approx(15.30)
     assert found.throttle_events is None
+    assert found.throttled is None
+    assert found.memory_available_bytes == 6000000 * 1024
+    assert frequency_mhz(board[1]) == 1500
 
 
 def test_what_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -125,6 +130,46 @@ def test_a_virtual_x86_machine_in_a_container(tmp_path: Path) -> None:
 def test_throttle_events_are_counted(tmp_path: Path) -> None:
     proc, sys = tree(tmp_path, {f"sys/devices/system/cpu/cpu{CPU}/thermal_throttle/core_throttle_count": "7\n"})
     assert snapshot(proc, sys).throttle_events == 7
+
+
+@pytest.mark.parametrize(("state", "throttled"), [("0", False), ("3", True)])
+def test_a_cooling_device_at_work_holds_the_clock_down(tmp_path: Path, state: str, throttled: bool) -> None:
+    fan, clock = (f"sys/class/thermal/cooling_device{number}" for number in (0, 1))
+    files = {f"{fan}/type": "pwm-fan\n", f"{fan}/cur_state": "4\n"}
+    files |= {f"{clock}/type": "cpufreq-cpu0\n", f"{clock}/cur_state": f"{state}\n"}
+    assert snapshot(*tree(tmp_path, files)).throttled is throttled
+
+
+@pytest.mark.parametrize(("bits", "throttled"), [("50000", False), ("50005", True), ("0x2", True), ("", None)])
+def test_the_firmware_of_a_raspberry_pi_is_asked(tmp_path: Path, bits: str, throttled: bool | None) -> None:
+    files = {"sys/devices/platform/soc/soc:firmware/get_throttled": f"{bits}\n"}
+    assert snapshot(*tree(tmp_path, files)).throttled is throttled
+
+
+def test_the_quota_of_a_container_is_the_tightest_around_it(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup"
+    files = {
+        "proc/self/cgroup": "0::/pod/box\n",
+        f"{group}/cgroup.controllers": "cpu memory\n",
+        f"{group}/pod/cpu.max": "50000 100000\n",
+        f"{group}/pod/box/cpu.max": "max 100000\n",
+        f"{group}/pod/box/cpu.stat": "usage_usec 9\nnr_periods 8\nnr_throttled 5\n",
+    }
+    proc, sys = tree(tmp_path, files)
+    assert probe(proc, sys).cpu_quota == 0.5
+    assert snapshot(proc, sys).quota_stops == 5
+
+
+def test_the_quota_of_the_first_version_of_control_groups(tmp_path: Path) -> None:
+    group = "sys/fs/cgroup/cpu"
+    files = {
+        "proc/self/cgroup": "3:cpuset:/\n2:cpu,cpuacct:/box\n0::/\n",
+        f"{group}/box/cpu.cfs_quota_us": "150000\n",
+        f"{group}/box/cpu.cfs_period_us": "100000\n",
+        f"{group}/cpu.cfs_quota_us": "-1\n",
+        f"{group}/cpu.cfs_period_us": "100000\n",
+    }
+    assert probe(*tree(tmp_path, files)).cpu_quota == 1.5
 
 
 def test_this_machine() -> None:

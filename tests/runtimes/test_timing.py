@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from edgekit.errors import ModelError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Workspace
-from edgekit.runtimes import OpenOptions
+from edgekit.runtimes import OpenOptions, Runtime, Session, timing
 from edgekit.runtimes.jobs import TimeJob
 from edgekit.runtimes.onnxruntime_ import OnnxRuntime
-from edgekit.runtimes.timing import TimingPlan, is_steady, time_opening
+from edgekit.runtimes.timing import Opening, TimingPlan, is_steady, time_opening
+from edgekit.types import Effective, Reading, Signature
 from tests import models
 
 QUICK = TimingPlan(warmup_min_runs=5, warmup_min_s=0.01, min_runs=40, min_s=0.02, max_s=2.0)
@@ -65,8 +67,11 @@ def test_a_limit_of_nothing_still_times_one_inference(twin_onnx: Path, tmp_path:
     ("samples", "steady"),
     [
         ([100] * 30, True),
-        ([500] * 10 + [102] * 10 + [100] * 10, True),
+        ([5000] * 10 + [1009] * 10 + [1000] * 10, True),
         ([500] * 15 + [100] * 15, False),
+        ([1000] * 300 + [1030] * 300, False),  # more than such quiet samples allow
+        ([1000, 1040] * 150 + [1015, 1055] * 150, True),  # no more than their noise
+        ([1000, 1900] * 150 + [1200, 2100] * 150, False),  # however noisy, never this much
         (list(range(300, 0, -10)), False),
         ([100] * 19 + [9000] + [100] * 10, True),  # one outlier does not move a median
         ([100, 100], False),
@@ -75,6 +80,93 @@ def test_a_limit_of_nothing_still_times_one_inference(twin_onnx: Path, tmp_path:
 )
 def test_steady_means_the_last_two_windows_agree(samples: list[int], steady: bool) -> None:
     assert is_steady(samples) is steady
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time that passes only in inferences: what is under test is a rule, and this machine has other work."""
+    made = Clock()
+    monkeypatch.setattr(timing, "time", made)
+    return made
+
+
+def settling(gone_s: float) -> float:
+    """4 ms that shorten to 1 ms within 0.3 s, as in an engine that compiles or on a CPU that speeds up."""
+    return 0.001 * max(1.0, 4 - 10 * gone_s)
+
+
+def slowing(gone_s: float) -> float:
+    """1 ms that becomes ever more, as on a CPU that gets hot."""
+    return 0.001 * (1 + 5 * gone_s)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_warm_up_lasts_until_a_drifting_speed_has_settled(tmp_path: Path, clock: Clock, seed: int) -> None:
+    opening = timed(Drifting(clock, settling, seed), tmp_path)
+    samples = np.load(tmp_path / opening.samples.name)
+    assert opening.steady
+    assert 0.97e6 < np.median(samples) < 1.03e6, "nothing of the slow beginning was timed"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_steady_speed_is_warmed_up_for_a_moment(tmp_path: Path, clock: Clock, seed: int) -> None:
+    opening = timed(Drifting(clock, lambda gone_s: 0.001, seed), tmp_path)
+    assert opening.steady
+    assert opening.warmup_runs < 400
+
+
+def test_a_speed_that_never_settles_is_reported(tmp_path: Path, clock: Clock) -> None:
+    assert not timed(Drifting(clock, slowing, 0), tmp_path).steady
+
+
+def timed(runtime: Runtime, folder: Path) -> Opening:
+    return time_opening(runtime, folder, {}, OpenOptions(), TimingPlan(max_s=1.25), workspace(folder))
+
+
+class Clock:
+    """A clock as the module `time`."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter_ns(self) -> int:
+        return int(self.now_s * 1e9)
+
+
+class Drifting(Runtime):
+    """Inferences that take what a function of the time says, with 2 % of noise and some that are preempted."""
+
+    name = "drifting"
+
+    def __init__(self, clock: Clock, seconds: Callable[[float], float], seed: int) -> None:
+        self._clock, self._seconds, self._random = clock, seconds, np.random.default_rng(seed)
+
+    def version(self) -> str:
+        return "1"
+
+    def open(self, path: Path, options: OpenOptions) -> Session:
+        return DriftingSession(self._infer)
+
+    def _infer(self) -> None:
+        noise = 1 + 0.02 * self._random.standard_normal() + 3 * (self._random.random() < 0.02)
+        self._clock.now_s += self._seconds(self._clock.now_s) * noise
+
+
+class DriftingSession(Session):
+    signature = Signature((), ())
+
+    def __init__(self, infer: Callable[[], None]) -> None:
+        self._infer = infer
+
+    def _run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._infer()
+        return {}
+
+    def effective(self) -> Effective:
+        return Effective(Reading(None, "not reported"), Reading(None, "not reported"))
+
+    def close(self) -> None:
+        pass
 
 
 def test_time_job_repeats_samples_to_fill_the_batch(twin_onnx: Path, tmp_path: Path) -> None:
@@ -99,9 +191,9 @@ def test_time_job_on_a_fixed_batch_says_what_does_not_fit(twin_onnx_fixed: Path,
             np.save(tmp_path / f"{name}.npy", array)
             inputs[name] = executor.add(tmp_path / f"{name}.npy")
         job = TimeJob("onnxruntime", (executor.add(twin_onnx_fixed),), inputs, OpenOptions(), TimingPlan(batch=1))
-        with pytest.raises(Exception, match="another shape") as caught:
+        with pytest.raises(Exception, match="a batch of 2 only") as caught:
             executor.run_fresh(job, Context("plain"))
-    assert caught.value.code == "wrong-shape"  # type: ignore[attr-defined]  # any EdgekitError has a code
+    assert caught.value.code == "fixed-batch"  # type: ignore[attr-defined]  # any EdgekitError has a code
 
 
 def test_an_artifact_that_does_not_load_is_not_timed(tmp_path: Path) -> None:

@@ -117,6 +117,9 @@ class JaxModel(Loaded):
 
         return JaxSession(self.signature, jax.jit(self.function))
 
+    def ways(self) -> Mapping[str, Callable[[], Session]]:
+        return {"compiled": self.open}
+
     def twins(self) -> Mapping[str, Callable[[], Session]]:
         """Types promote in the function itself; what was exported has fixed ones."""
         if self.parameters is None or self.parameters > TWIN_PARAMETERS:

@@ -21,6 +21,7 @@ from edgekit.exporter.sources._flops import flops_of_jax, flops_of_torch, one_sa
 from edgekit.exporter.sources._keras_layers import recorded
 from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources._twins import keras_in_float64, one_thread
+from edgekit.exporter.sources._ways import ways_of_keras
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.keras_archive import read, refuse_code, refuse_foreign, refuse_strings
 from edgekit.exporter.sources.keras_custom import custom_objects, registered, unloadable
@@ -94,6 +95,9 @@ class KerasModel(Loaded):
         import jax
 
         return KerasSession(self.signature, jax.jit(self.function()))
+
+    def ways(self) -> Mapping[str, Callable[[], Session]]:
+        return ways_of_keras(self)
 
     def twins(self) -> Mapping[str, Callable[[], Session]]:
         import keras

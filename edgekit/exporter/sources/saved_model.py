@@ -7,7 +7,7 @@ constants, and what other processes convert is a SavedModel with one signature a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,9 @@ class SavedModel(Loaded):
 
     def open(self) -> SavedModelSession:
         return SavedModelSession(self)
+
+    def ways(self) -> Mapping[str, Callable[[], Session]]:
+        return {"compiled": self.open}
 
     def _nodes(self) -> Sequence[Any]:
         nodes: Sequence[Any] = self.function.graph.as_graph_def().node

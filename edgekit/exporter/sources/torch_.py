@@ -17,6 +17,7 @@ from edgekit.exporter.sources._flops import flops_of_torch, one_sample
 from edgekit.exporter.sources._recording import Recorder
 from edgekit.exporter.sources._torch_layers import recorded, watched_program
 from edgekit.exporter.sources._twins import one_thread, torch_in_float64
+from edgekit.exporter.sources._ways import ways_of_torch
 from edgekit.exporter.sources.code import call_factory, example_inputs
 from edgekit.exporter.sources.torch_probe import probe
 from edgekit.exporter.sources.torch_session import TorchSession
@@ -86,6 +87,9 @@ class TorchModel(Loaded):
 
     def open(self) -> TorchSession:
         return TorchSession(self.signature, self)
+
+    def ways(self) -> Mapping[str, Callable[[], Session]]:
+        return ways_of_torch(self)
 
     def twins(self) -> Mapping[str, Callable[[], Session]]:
         found: dict[str, Callable[[], Session]] = {"threads": lambda: TorchSession(self.signature, one_thread(self))}
