@@ -61,7 +61,7 @@ def _row(
                 ours.append(setup.opening_us(candidate, settings))
             else:
                 theirs.append(other(setup, model))
-    ratio = estimate_rounds(ours, theirs, ALPHA)
+    ratio = estimate_rounds([mine / its for mine, its in zip(ours, theirs, strict=True)], ALPHA)
     if beside == "hundreds at once":
         more = median(mine - its for mine, its in zip(ours, theirs, strict=True))
         aim = f"loop {more:.2f} µs, under {OVERHEAD_US:.0f}: {_held(more < OVERHEAD_US)}"

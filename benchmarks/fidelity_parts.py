@@ -65,8 +65,8 @@ def comparisons(setup: Setup, trials: int) -> str:
             found = [_trial(setup, model, percent) for _ in range(trials)]
             rows.append(_compared(model, percent, found))
             print(*rows[-1], flush=True, file=sys.stderr)
-    note = f"""`edgekit compare` of ONNX Runtime with itself and with a runtime that waits after each inference; {trials}
-trials each, at most {SECONDS:.0f} seconds a trial. Could show: the median of the least difference that a trial
+    note = f"""`edgekit compare` of ONNX Runtime with itself and with a runtime that waits after each inference;
+{trials} trials each, at most {SECONDS:.0f} seconds a trial. Could show: the median of the least difference that a trial
 would have shown in 80 of 100.
 
 """

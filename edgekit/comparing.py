@@ -313,6 +313,8 @@ def _rows(pair: Sequence[Selected], turns: Turns, device: Device) -> tuple[Bench
         artifact_row(one, replace(timed, converged=True), device)
         for one, timed in zip(pair, (turns.base, turns.new), strict=True)
     )
+    if turns.together:  # what one process of both held, and how fast the second opened, is true of neither
+        base, new = (replace(row, peak_rss_mb=None, load_ms=None, first_ms=None) for row in (base, new))
     return base, new
 
 

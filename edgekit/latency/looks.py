@@ -31,7 +31,7 @@ LAST_ALPHA = 0.028
 POWER = 0.8
 
 
-def estimate_rounds(numerator: Figures, denominator: Figures, alpha: float) -> Estimate:
+def estimate_rounds(ratios: Figures, alpha: float) -> Estimate:
     """The ratio of two candidates over rounds, with an interval of level ``1 - alpha``.
 
     The median of the rounds' ratios, between two of them: the interval that inverts the sign test, exact for any noise
@@ -41,10 +41,10 @@ def estimate_rounds(numerator: Figures, denominator: Figures, alpha: float) -> E
     interval is Student's, of the logarithms.
 
     Args:
-        numerator, denominator: p50 of the openings of two rounds or more, in the same order.
+        ratios: of two rounds or more.
         alpha: error of both sides together.
     """
-    logs = np.sort(np.log(np.asarray(numerator, dtype=np.float64) / np.asarray(denominator, dtype=np.float64)))
+    logs = np.sort(np.log(np.asarray(ratios, dtype=np.float64)))
     count = len(logs)
     rank = _rejected(count, alpha)
     if rank is None:

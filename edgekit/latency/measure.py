@@ -150,14 +150,18 @@ class Run:
             self.start_s = time.monotonic() - started - opening.seconds
         self.processes.append(self.processes[-1] if execute is self._last else len(self.openings))
         self._last = execute
-        self.openings.append(opening)
-        self.samples_ms.append(self._samples_ms(opening))
-        self.rounds.append(number)
+        self.keep(opening, number)
         span = min(self.settings.span_seconds, self.settings.max_seconds / 2)
         count = len(self.openings)
         if count >= self._next_look and time.monotonic() - self._begun >= span:
             self.converged = estimate_p50(self.samples_ms).half_width <= self.settings.half_width
             self._next_look = count + max(1, int(NEXT_LOOK * count))
+
+    def keep(self, opening: Opening, number: int) -> None:
+        """Count an opening of a round."""
+        self.openings.append(opening)
+        self.samples_ms.append(self._samples_ms(opening))
+        self.rounds.append(number)
 
     def take_cached(self, execute: Callable[[Job[CachedLoad]], CachedLoad]) -> None:
         """One load with the engine's cache, which the first of them writes; once it is not offered, no more."""
@@ -209,10 +213,13 @@ class Run:
 
     def job(self, plan: TimingPlan) -> Job[Opening]:
         """What takes one opening by a plan."""
-        batch = plan.batch
+        return self.candidate.job(self.inputs(plan.batch), self.options, plan)
+
+    def inputs(self, batch: int) -> dict[str, Blob]:
+        """Enough samples for a batch."""
         if batch not in self._inputs:
             self._inputs[batch] = {name: self._repeated(blob, batch) for name, blob in self.candidate.inputs.items()}
-        return self.candidate.job(self._inputs[batch], self.options, plan)
+        return self._inputs[batch]
 
     def _repeated(self, blob: Blob, batch: int) -> Blob:
         """The same samples again and again where a batch needs more than there are."""

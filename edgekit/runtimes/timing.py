@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 import numpy as np
 
 from edgekit.errors import UsageError
 from edgekit.jobs.protocol import Progress, Workspace
-from edgekit.runtimes.base import Copies, OpenOptions, Runtime
+from edgekit.runtimes.base import Copies, OpenOptions, Runtime, Session
 from edgekit.runtimes.environment import Environment, Snapshot, frequency_mhz, probe, snapshot
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
@@ -31,6 +31,8 @@ from edgekit.types import Blob, Effective, Signature
 #: Steady: the medians of the last two windows differ by no more than their own noise (three standard errors), but
 #: never by more than the second share, and always where they differ by less than the first.
 STEADY_SHARE = (0.01, 0.04)
+
+T = TypeVar("T")
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -108,16 +110,37 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class _Loop:
-    """The timed loop: nanoseconds per inference and what happened to the process meanwhile."""
+class Warm:
+    """An artifact that is open and runs at a steady speed; its sessions are one per stream."""
 
-    samples: list[int]
-    timed_ns: int
-    frequency_mhz: Optional[float]
+    session: Session
+    infers: Sequence[Callable[[], object]]
+    version: str
+    begun_ns: int
+    load_ns: int
+    first_ns: int
+    warmup_runs: int
+    steady: bool
+    base_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What happened to the process and the machine during a timed loop."""
+
     page_faults: int
     preemptions: int
     before: Snapshot
     after: Snapshot
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Nanoseconds per inference, those of all together, and the frequency halfway."""
+
+    samples: list[int]
+    wall_ns: int
+    frequency_mhz: Optional[float]
 
 
 def time_opening(
@@ -142,45 +165,65 @@ def time_opening(
         ModelError, MissingError, DataError: as `Runtime.open` and `Session.run` do.
         UsageError: the artifact's batch is fixed to another, or nothing can be bound.
     """
+    with ExitStack() as stack:
+        warm = open_warm(stack, runtime, path, inputs, options, plan, work)
+        work.progress(Progress("measure"))
+        timed, watched = watch(lambda: _loop(warm.infers, plan))
+        return opening_of(warm, timed, watched, plan, work, "samples.npy")
+
+
+def open_warm(
+    stack: ExitStack,
+    runtime: Runtime,
+    path: Path,
+    inputs: Mapping[str, np.ndarray],
+    options: OpenOptions,
+    plan: TimingPlan,
+    work: Workspace,
+) -> Warm:
+    """Open an artifact until ``stack`` closes it, and warm it up; see `time_opening`."""
     version = runtime.version()  # imports the engine
     base_rss_bytes = _begin_memory()
     begun = time.perf_counter_ns()
     sessions = runtime.open_streams(path, options, plan.streams)
     load_ns = time.perf_counter_ns() - begun
-    with ExitStack() as stack:
-        for session in sessions:
-            stack.enter_context(session)
-        refuse_fixed_batch(path.name, session.signature.batch, plan.batch)
-        inputs = narrowed(session.signature, inputs)
-        infers = [one.prepare(inputs) if plan.copy else one.bind(inputs) for one in sessions]
-        started = time.perf_counter_ns()
-        infers[0]()
-        first_ns = time.perf_counter_ns() - started
-        work.progress(Progress("warm up"))
-        warmup_runs, steady = _warm_up(infers, plan)
-        work.progress(Progress("measure"))
-        loop = _timed(infers, plan)
-        return Opening(
-            load_ms=load_ns / 1e6,
-            first_ms=first_ns / 1e6,
-            warmup_runs=warmup_runs,
-            steady=steady,
-            samples=_save(loop.samples, work),
-            timed_s=loop.timed_ns / 1e9,
-            seconds=(time.perf_counter_ns() - begun) / 1e9,
-            copies=session.copies if plan.copy else "nothing",
-            base_rss_bytes=base_rss_bytes,
-            peak_rss_bytes=_peak_rss_bytes(),
-            page_faults_per_inference=loop.page_faults / len(loop.samples),
-            preemptions_per_inference=loop.preemptions / len(loop.samples),
-            environment=probe(),
-            before=loop.before,
-            after=loop.after,
-            frequency_during_mhz=loop.frequency_mhz,
-            effective=session.effective(),
-            signature=session.signature,
-            version=version,
-        )
+    for session in sessions:
+        stack.enter_context(session)
+    refuse_fixed_batch(path.name, session.signature.batch, plan.batch)
+    inputs = narrowed(session.signature, inputs)
+    infers = [one.prepare(inputs) if plan.copy else one.bind(inputs) for one in sessions]
+    started = time.perf_counter_ns()
+    infers[0]()
+    first_ns = time.perf_counter_ns() - started
+    work.progress(Progress("warm up"))
+    warmup_runs, steady = _warm_up(infers, plan)
+    return Warm(session, infers, version, begun, load_ns, first_ns, warmup_runs, steady, base_rss_bytes)
+
+
+def opening_of(warm: Warm, timed: Timed, watched: Watched, plan: TimingPlan, work: Workspace, name: str) -> Opening:
+    """What is known of an opening once its loop has ended; ``name`` is the file of its samples."""
+    np.save(work.folder / name, np.array(timed.samples, dtype=np.int64), allow_pickle=False)
+    return Opening(
+        load_ms=warm.load_ns / 1e6,
+        first_ms=warm.first_ns / 1e6,
+        warmup_runs=warm.warmup_runs,
+        steady=warm.steady,
+        samples=work.blob(name),
+        timed_s=timed.wall_ns / 1e9,
+        seconds=(time.perf_counter_ns() - warm.begun_ns) / 1e9,
+        copies=warm.session.copies if plan.copy else "nothing",
+        base_rss_bytes=warm.base_rss_bytes,
+        peak_rss_bytes=_peak_rss_bytes(),
+        page_faults_per_inference=watched.page_faults / len(timed.samples),
+        preemptions_per_inference=watched.preemptions / len(timed.samples),
+        environment=probe(),
+        before=watched.before,
+        after=watched.after,
+        frequency_during_mhz=timed.frequency_mhz,
+        effective=warm.session.effective(),
+        signature=warm.session.signature,
+        version=warm.version,
+    )
 
 
 def refuse_fixed_batch(name: str, fixed: Optional[int], batch: int) -> None:
@@ -257,54 +300,47 @@ def _warm_up_one(infer: Callable[[], object], plan: TimingPlan) -> tuple[int, bo
             return len(samples), False
 
 
-def _timed(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> _Loop:
-    """Time inferences, the garbage collector off."""
+def watch(loop: Callable[[], T]) -> tuple[T, Watched]:
+    """Run a timed loop with the garbage collector off, and look at the machine before and after."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         before, usage = snapshot(), resource.getrusage(resource.RUSAGE_SELF)
-        if len(infers) == 1:
-            timed = _one_by_one(infers[0], plan)
-        else:
-            timed = _streams(infers, plan.min_s, plan.min_runs, plan.max_s)
+        timed = loop()
         used, after = resource.getrusage(resource.RUSAGE_SELF), snapshot()
     finally:
         if enabled:
             gc.enable()
     faults = (used.ru_minflt - usage.ru_minflt) + (used.ru_majflt - usage.ru_majflt)
-    preemptions = used.ru_nivcsw - usage.ru_nivcsw
-    return _Loop(timed.samples, timed.wall_ns, timed.frequency_mhz, faults, preemptions, before, after)
+    return timed, Watched(faults, used.ru_nivcsw - usage.ru_nivcsw, before, after)
 
 
-@dataclass(frozen=True)
-class _Timed:
-    """Nanoseconds per inference, those of all, and the frequency halfway."""
-
-    samples: list[int]
-    wall_ns: int
-    frequency_mhz: Optional[float]
+def _loop(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> Timed:
+    if len(infers) == 1:
+        return _one_by_one(infers[0], plan)
+    return _streams(infers, plan.min_s, plan.min_runs, plan.max_s)
 
 
-def _one_by_one(infer: Callable[[], object], plan: TimingPlan) -> _Timed:
+def _one_by_one(infer: Callable[[], object], plan: TimingPlan) -> Timed:
     """Nothing but two looks at the clock is between an inference and its time; the frequency is read halfway."""
     samples: list[int] = []
     begin = time.perf_counter_ns()
-    _run_until(infer, samples, begin, plan.min_s / 2, plan.min_runs // 2, plan.max_s / 2)
+    run_until(infer, samples, begin, plan.min_s / 2, plan.min_runs // 2, plan.max_s / 2)
     pause = time.perf_counter_ns()
     mhz = frequency_mhz()
     paused = time.perf_counter_ns() - pause
     if time.perf_counter_ns() < begin + paused + int(plan.max_s * 1e9):
-        _run_until(infer, samples, begin + paused, plan.min_s, plan.min_runs, plan.max_s)
-    return _Timed(samples, time.perf_counter_ns() - begin - paused, mhz)
+        run_until(infer, samples, begin + paused, plan.min_s, plan.min_runs, plan.max_s)
+    return Timed(samples, time.perf_counter_ns() - begin - paused, mhz)
 
 
-def _run_until(
+def run_until(
     infer: Callable[[], object], samples: list[int], begin: int, enough_s: float, runs: int, limit_s: float
 ) -> None:
     """Time inferences until there are enough after so many seconds from ``begin`` on, or at the limit."""
     clock = time.perf_counter_ns
-    enough, limit = begin + int(enough_s * 1e9), begin + int(limit_s * 1e9)
+    enough, limit = begin + enough_s * 1e9, begin + limit_s * 1e9
     while True:
         start = clock()
         infer()
@@ -314,7 +350,7 @@ def _run_until(
             return
 
 
-def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int, max_s: float) -> _Timed:
+def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int, max_s: float) -> Timed:
     """Streams side by side, each in a thread of its own, begun together; ``min_runs`` are for all together."""
     from concurrent.futures import ThreadPoolExecutor  # not needed to time one stream, whose process starts sooner so
 
@@ -324,7 +360,7 @@ def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int
     def stream(infer: Callable[[], object]) -> tuple[list[int], int]:
         samples: list[int] = []
         together.wait()
-        _run_until(infer, samples, time.perf_counter_ns(), min_s, runs, max_s)
+        run_until(infer, samples, time.perf_counter_ns(), min_s, runs, max_s)
         return samples, time.perf_counter_ns()
 
     with ThreadPoolExecutor(len(infers)) as threads:
@@ -335,12 +371,7 @@ def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int
         mhz = frequency_mhz()
         done = [future.result() for future in going]
     samples = [sample for each, _ in done for sample in each]
-    return _Timed(samples, max(end for _, end in done) - begin, mhz)
-
-
-def _save(samples: list[int], work: Workspace) -> Blob:
-    np.save(work.folder / "samples.npy", np.array(samples, dtype=np.int64), allow_pickle=False)
-    return work.blob("samples.npy")
+    return Timed(samples, max(end for _, end in done) - begin, mhz)
 
 
 def _begin_memory() -> int:
