@@ -151,6 +151,6 @@ def _time(
     measured = in_turns(candidates, settings, work, device)
     made = list(zip(chosen, measured, strict=False))
     ran = [(beside, one) for (beside, _), one in zip(sources, measured[len(chosen) :], strict=True)]
-    rows = rows_of(chosen, [one for _, one in made], work, device)
+    rows = rows_of(chosen, [one for _, one in made], settings, work, device)
     beside = (source_row(source, one, device, device.options().threads) for source, one in ran)
     return (*rows, *beside), gains(made, ran, device)

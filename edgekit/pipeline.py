@@ -50,9 +50,9 @@ from edgekit.workbench import Workbench, workbench
 #: What is made where the user asks for nothing else.
 DEFAULT_PRECISIONS = ("int8",)
 
-#: Time limit of the timing per artifact where the user sets none: half of that of ``edgekit bench``, since it is one
-#: stage of several here and there are often six artifacts.
-MAX_SECONDS = 10.0
+#: Time limit of the timing per artifact where the user sets none: less than that of ``edgekit bench``, since it is one
+#: stage of several here and there are often six artifacts; what pays is timed in turns besides.
+MAX_SECONDS = 6.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,20 +10,14 @@ from edgekit.devices import Device, open_device
 from edgekit.figures import BenchRow, Pays
 from edgekit.kit import Kit
 from edgekit.latency.explain import Explainer
-from edgekit.latency.measure import measure
-from edgekit.latency.measured import MIN_OPENINGS, BenchSettings, Candidate, Measured
+from edgekit.latency.measure import Run, measure
+from edgekit.latency.measured import BenchSettings, Candidate, Measured
 from edgekit.latency.validity import timing_reasons
 from edgekit.results import unique
 from edgekit.runtimes import runtime_for
 from edgekit.selection import Selected
 from edgekit.types import Blob, Verdict
 from edgekit.workbench import Workbench
-
-#: After quantization: six openings, the fewest whose resampled medians have percentiles that can cover 95 %.
-BRIEF = BenchSettings(openings=6, half_width=0.05, max_seconds=1.5, min_seconds=0.06, span_seconds=0.0)
-
-#: For models too slow for that.
-UNHURRIED = replace(BRIEF, max_seconds=10.0)
 
 
 def time_artifacts(
@@ -42,7 +36,8 @@ def time_artifacts(
         work: of this command.
         device: where.
     """
-    return rows_of(chosen, in_turns(candidates_of(chosen, inputs, work, device), settings, work, device), work, device)
+    measured = in_turns(candidates_of(chosen, inputs, work, device), settings, work, device)
+    return rows_of(chosen, measured, settings, work, device)
 
 
 def candidates_of(
@@ -61,11 +56,15 @@ def in_turns(
 
 
 def rows_of(
-    chosen: Sequence[Selected], measured: Sequence[Measured], work: Workbench, device: Device
+    chosen: Sequence[Selected],
+    measured: Sequence[Measured],
+    settings: BenchSettings,
+    work: Workbench,
+    device: Device,
 ) -> tuple[BenchRow, ...]:
-    """Rows of artifacts that were timed in turns, with the answer whether each pays beside its parent."""
+    """Rows of artifacts that were timed, with the answer whether each pays beside its parent."""
     by_digest = {one.artifact.sha256: timed for one, timed in zip(chosen, measured, strict=True)}
-    explainer = Explainer(work, device)
+    explainer = Explainer(work, device, settings)
     return tuple(
         replace(artifact_row(one, timed, device), pays=explainer.pays(one.artifact, by_digest))
         for one, timed in zip(chosen, measured, strict=True)
@@ -90,25 +89,22 @@ def pays_in_kit(
     where = device or open_device("local")
     held = {artifact.sha256: Selected(artifact, kit.files(artifact), kit) for artifact in kit.artifacts}
     children = [held[digest] for digest in digests if held[digest].artifact.parent in held]
-    explainer = Explainer(work, where)
+    settings = BenchSettings()
+    explainer = Explainer(work, where, settings)
+    digests = unique([digest for one in children for digest in (str(one.artifact.parent), one.artifact.sha256)])
+    timed = {digest: _once(_candidate(held[digest], inputs, work, where), settings, work, where) for digest in digests}
     found: dict[str, Pays] = {}
-    for target in unique(child.artifact.target for child in children):
-        mine = [child for child in children if child.artifact.target == target]
-        chosen = unique([digest for child in mine for digest in (str(child.artifact.parent), child.artifact.sha256)])
-        candidates = [_candidate(held[digest], inputs, work, where) for digest in chosen]
-        timed = dict(zip(chosen, _briefly(candidates, work, where), strict=True))
-        for child in mine:
-            (found[child.artifact.sha256],) = explainer.pays(child.artifact, timed)
+    for child in children:
+        (found[child.artifact.sha256],) = explainer.pays(child.artifact, timed)
     return found
 
 
-def _briefly(candidates: Sequence[Candidate], work: Workbench, device: Device) -> tuple[Measured, ...]:
-    """A few openings of each in turns; for longer where these are too slow for that."""
-    with work.reporter.task(f"time {len(candidates)} artifacts in turns on {device.name}") as update:
-        measured = measure(candidates, work.executor, device.context(), BRIEF, update)
-        if any(one.error is None and len(one.openings) < MIN_OPENINGS for one in measured):
-            measured = measure(candidates, work.executor, device.context(), UNHURRIED, update)
-        return measured
+def _once(candidate: Candidate, settings: BenchSettings, work: Workbench, device: Device) -> Measured:
+    """One opening in a process of its own: what it needs of memory, and whether it runs at all."""
+    run = Run(candidate, work.executor, settings)
+    with work.executor.session(device.context()) as execute:
+        run.take(execute, 0)
+    return run.result()
 
 
 def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:

@@ -8,6 +8,7 @@ from edgekit.figures import Pays
 from edgekit.latency.causes import Facts, likely_cause
 from edgekit.latency.measured import Measured
 from edgekit.latency.statistics import Estimate, estimate_ratio
+from edgekit.latency.turns import Turns
 
 #: Peaks of memory under this many MiB say nothing: the allocators of the engines work in steps of that size.
 SMALL_PEAK_MB = 4.0
@@ -19,8 +20,16 @@ _BF16 = frozenset(("avx512_bf16", "amx_bf16"))
 WIDE = 0.05
 
 
-def pays(parent: Measured, child: Measured, *, device: str, precision: str, facts: Facts | None = None) -> Pays:
-    """Compare an artifact with its parent, timed in turns.
+def pays(
+    parent: Measured,
+    child: Measured,
+    *,
+    device: str,
+    precision: str,
+    facts: Facts | None = None,
+    turns: Turns | None = None,
+) -> Pays:
+    """Compare an artifact with its parent.
 
     Args:
         parent: usually the fp32 artifact.
@@ -28,12 +37,15 @@ def pays(parent: Measured, child: Measured, *, device: str, precision: str, fact
         device: name of the device, for the result.
         precision: of the child.
         facts: what the engine executes; without them the reason rests on the two measurements alone.
+        turns: of the parent and the child; without them the speed-up is that of their common rounds.
     """
     size = parent.candidate.size_bytes / child.candidate.size_bytes if child.candidate.size_bytes else None
     unusable = _unusable(parent, child)
-    ratio = None if unusable else speedup(parent, child)
+    ratio = None if unusable else speedup(parent, child) if turns is None else _inverse(turns.ratio)
     if ratio is None:
-        reason = unusable or "the two were not timed in two common rounds or more."
+        reason = (
+            unusable or "the time limit left no two rounds of both; edgekit bench --max-seconds 60 measures longer."
+        )
         return Pays(device, "not shown", None, None, reason, size)
     answer: Literal["yes", "no", "not shown"] = "yes" if ratio.low > 1 else "no" if ratio.high < 1 else "not shown"
     return Pays(
@@ -88,6 +100,10 @@ def _unusable(parent: Measured, child: Measured) -> str | None:
     if parent.batch != child.batch and parent.scenario != "throughput":
         return f"the batch differs: {parent.batch} against {child.batch}."
     return None
+
+
+def _inverse(ratio: Estimate | None) -> Estimate | None:
+    return None if ratio is None else Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)
 
 
 def speedup(parent: Measured, child: Measured) -> Estimate | None:

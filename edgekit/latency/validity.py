@@ -15,7 +15,7 @@ from edgekit.runtimes.environment import Snapshot
 #: of a steady machine differ by more than this only once in some fifty times.
 DRIFT_SHARE = 0.10
 
-#: Openings, as a share, that may be timed before their speed is steady: p50 resamples openings, and a few do not move it.
+#: Openings, as a share, that may be timed before their speed is steady: a few do not move the median over all.
 UNSTEADY_SHARE = 0.10
 
 #: The last third of an opening's samples against its first, in the median over openings: warm-up lets speed differ by
