@@ -58,8 +58,8 @@ def take_turns(
     """Open both anew in each round until the ratio is decided or the time is up.
 
     For latency, both are opened in one fresh process, every other round in the other order, and timed in turns of a
-    hundredth of a second (`edgekit.runtimes.pairing`). Other scenarios, and engines that cannot share a process, get a
-    fresh process for each opening, every other round backwards.
+    hundredth of a second or less (`edgekit.runtimes.pairing`). Other scenarios, and engines that cannot share a
+    process, get a fresh process for each opening, every other round backwards.
 
     Args:
         base, new: what to compare.

@@ -1,8 +1,8 @@
 """Two artifacts in one process, timed in short turns. Part of the device core.
 
 Who else runs on the physical core, another tenant's program among them, changes the speed by half for milliseconds or
-for minutes, and nothing inside a virtual machine shows it. Two turns of a hundredth of a second that follow each other
-meet the same neighbour nearly always, so their ratio does not depend on it.
+for minutes, and nothing inside a virtual machine shows it. Two turns of a hundredth of a second or less that follow
+each other meet the same neighbour nearly always, so their ratio does not depend on it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from edgekit.runtimes.base import OpenOptions, Runtime
 from edgekit.runtimes.environment import frequency_mhz
 from edgekit.runtimes.jobs import first_samples, load_arrays
 from edgekit.runtimes.registry import RUNTIMES
-from edgekit.runtimes.timing import Opening, Timed, TimingPlan, Warm, open_warm, opening_of, run_until, watch
+from edgekit.runtimes.timing import Opening, Timed, TimingPlan, Warm, open_warm, opening_of, watch
 from edgekit.types import Blob
 
-#: Seconds of a turn, which is one inference at least; one before it is not counted, since the other's data and code
-#: are in the caches then.
+#: A turn ends after so many seconds or inferences, whatever comes first: short ones meet the same neighbour more often.
+#: One inference before it is not counted, since the other's data and code are in the caches then.
 TURN_S = 0.01
+TURN_RUNS = 64
 
 #: The order of the turns in a cycle: a drift that is steady over it cancels.
 CYCLE = (0, 1, 1, 0)
@@ -122,9 +123,7 @@ def take_turns(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> tupl
     while True:
         logs = [0.0, 0.0]
         for which in CYCLE:
-            turn: list[int] = []
-            infers[which]()
-            run_until(infers[which], turn, clock(), TURN_S, 1, math.inf)
+            turn = _turn(infers[which])
             samples[which].extend(turn)
             logs[which] += math.log(statistics.median(turn)) / 2
         ratios.append(math.exp(logs[1] - logs[0]))
@@ -133,3 +132,18 @@ def take_turns(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> tupl
         if (seconds >= 2 * plan.min_s and len(ratios) >= MIN_CYCLES) or seconds >= plan.max_s:
             first, second = (Timed(each, sum(each), mhz) for each in samples)
             return (first, second), ratios
+
+
+def _turn(infer: Callable[[], object]) -> list[int]:
+    """Nanoseconds of each inference of a turn."""
+    clock = time.perf_counter_ns
+    infer()
+    samples: list[int] = []
+    enough = clock() + int(TURN_S * 1e9)
+    while True:
+        start = clock()
+        infer()
+        end = clock()
+        samples.append(end - start)
+        if end >= enough or len(samples) == TURN_RUNS:
+            return samples

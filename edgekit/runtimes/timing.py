@@ -326,21 +326,21 @@ def _one_by_one(infer: Callable[[], object], plan: TimingPlan) -> Timed:
     """Nothing but two looks at the clock is between an inference and its time; the frequency is read halfway."""
     samples: list[int] = []
     begin = time.perf_counter_ns()
-    run_until(infer, samples, begin, plan.min_s / 2, plan.min_runs // 2, plan.max_s / 2)
+    _run_until(infer, samples, begin, plan.min_s / 2, plan.min_runs // 2, plan.max_s / 2)
     pause = time.perf_counter_ns()
     mhz = frequency_mhz()
     paused = time.perf_counter_ns() - pause
     if time.perf_counter_ns() < begin + paused + int(plan.max_s * 1e9):
-        run_until(infer, samples, begin + paused, plan.min_s, plan.min_runs, plan.max_s)
+        _run_until(infer, samples, begin + paused, plan.min_s, plan.min_runs, plan.max_s)
     return Timed(samples, time.perf_counter_ns() - begin - paused, mhz)
 
 
-def run_until(
+def _run_until(
     infer: Callable[[], object], samples: list[int], begin: int, enough_s: float, runs: int, limit_s: float
 ) -> None:
     """Time inferences until there are enough after so many seconds from ``begin`` on, or at the limit."""
     clock = time.perf_counter_ns
-    enough, limit = begin + enough_s * 1e9, begin + limit_s * 1e9
+    enough, limit = begin + int(enough_s * 1e9), begin + int(limit_s * 1e9)
     while True:
         start = clock()
         infer()
@@ -360,7 +360,7 @@ def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int
     def stream(infer: Callable[[], object]) -> tuple[list[int], int]:
         samples: list[int] = []
         together.wait()
-        run_until(infer, samples, time.perf_counter_ns(), min_s, runs, max_s)
+        _run_until(infer, samples, time.perf_counter_ns(), min_s, runs, max_s)
         return samples, time.perf_counter_ns()
 
     with ThreadPoolExecutor(len(infers)) as threads:

@@ -88,7 +88,7 @@ def test_an_unknown_cpu_is_not_blamed() -> None:
     [
         (measured([], error=ModelError("unloadable-artifact", "the engine refuses the file.", hint="x")), "refuses"),
         (measured(speeds(2.0), opening(environment=replace(MACHINE, emulated=True))), "emulated"),
-        (measured(speeds(2.0), CHILD, rounds=tuple(range(20, 28))), "two common rounds"),
+        (measured(speeds(2.0), CHILD, rounds=tuple(range(20, 28))), "no two rounds of both"),
         (measured(speeds(2.0), CHILD, batch=4), "batch differs"),
     ],
 )
