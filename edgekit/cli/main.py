@@ -11,6 +11,7 @@ import typer
 import edgekit
 from edgekit.cli.bench import bench
 from edgekit.cli.check import check
+from edgekit.cli.devices import devices
 from edgekit.cli.doctor import doctor
 from edgekit.cli.export import export
 from edgekit.cli.inspect_ import inspect
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for function in (run, export, quantize, check, bench, predict, report, inspect, routes, doctor):
     app.command()(function)
+app.add_typer(devices)
 
 
 def _version(wanted: bool) -> None:

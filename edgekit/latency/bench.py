@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.data.read import read_samples
-from edgekit.devices import Device, open_device
-from edgekit.errors import InternalError, UsageError
+from edgekit.devices import Device, open_device, opened_devices
+from edgekit.devices.on_runtime import on_runtimes, runtime_on, served
+from edgekit.errors import EdgekitError, InternalError, UsageError
 from edgekit.figures import BenchRow, Comparison, Pays
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
@@ -43,7 +44,9 @@ def bench(
     labels: str | None = None,
     target: str | Sequence[str] = (),
     precision: str | Sequence[str] = (),
-    device: str = "local",
+    device: str | Sequence[str] = "local",
+    runtime: str | Sequence[str] = (),
+    allow_fallback: bool = False,
     threads: int | None = None,
     batch: int | None = None,
     scenario: Scenario = "latency",
@@ -60,7 +63,9 @@ def bench(
         data: samples to run; the kit's golden inputs by default.
         labels: name of an array in the data that is no input; it is left out.
         target, precision: only these artifacts.
-        device: where to run.
+        device: where to run; several work side by side, and one that cannot be reached leaves the others' rows.
+        runtime: only artifacts of these, and on what accelerator: ``onnxruntime:WebGPU``; all on the CPU by default.
+        allow_fallback: let the CPU stand in for an accelerator that is missing or takes nothing, and say so.
         threads: inference threads; None is the engine's own choice.
         batch: samples per inference; 1, or what the artifact is fixed to, by default.
         scenario: ``latency``, ``throughput`` or ``cold``.
@@ -90,10 +95,11 @@ def bench(
     listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
     chosen = tuple(one for path in listed for one in select(path, targets, precisions))
     stored = () if baseline is None else read_baseline(baseline)
-    with workbench(reporter) as work:
-        where = open_device(device, threads=threads)
+    with opened_devices(device, threads=threads) as devices, workbench(reporter) as work:
+        places = on_runtimes(devices, runtime, allow_fallback=allow_fallback)
+        chosen = served(places, chosen)
         inputs, origin = _inputs(chosen, data, labels, work)
-        rows = time_artifacts(chosen, inputs, settings, work, where)
+        rows = time_on_each(places, chosen, inputs, settings, work)
         comparisons = () if baseline is None else compared(rows, stored, max_regression)
         undecided = max_regression is not None and any(one.answer == "not comparable" for one in comparisons)
         verdict = worst(row.verdict for row in rows)
@@ -112,6 +118,42 @@ def bench(
         return result
 
 
+def time_on_each(
+    places: Sequence[Device],
+    chosen: Sequence[Selected],
+    inputs: Sequence[Mapping[str, Blob]],
+    settings: BenchSettings,
+    work: Workbench,
+) -> tuple[BenchRow, ...]:
+    """`time_artifacts` on every device, side by side; one of several that cannot be reached gives rows that say so."""
+
+    def time_there(device: Device) -> tuple[BenchRow, ...]:
+        pairs = [pair for pair in zip(chosen, inputs, strict=True) if device.serves(pair[0].runtime)]
+        mine, given = [one for one, _ in pairs], [arrays for _, arrays in pairs]
+        try:
+            device.context()
+        except EdgekitError as error:
+            if len(places) == 1:
+                raise
+            return tuple(_not_timed(one, arrays, settings, work, device, error) for one, arrays in pairs)
+        return time_artifacts(mine, given, settings, work, device)
+
+    return tuple(row for rows in work.side_by_side(time_there, places) for row in rows)
+
+
+def _not_timed(
+    one: Selected,
+    given: Mapping[str, Blob],
+    settings: BenchSettings,
+    work: Workbench,
+    device: Device,
+    error: EdgekitError,
+) -> BenchRow:
+    candidate = _candidate(one, given, work, device)
+    nothing = Measured(candidate, settings.scenario, settings.batch or 1, candidate.options, error=error)
+    return _row(one, nothing, device)
+
+
 def time_artifacts(
     chosen: Sequence[Selected],
     inputs: Sequence[Mapping[str, Blob]],
@@ -128,6 +170,8 @@ def time_artifacts(
         work: of this command.
         device: where.
     """
+    for one in chosen:
+        device.require(runtime_for(one.artifact.target))
     candidates = [_candidate(one, given, work, device) for one, given in zip(chosen, inputs, strict=True)]
     with work.reporter.task(f"time {len(candidates)} artifacts on {device.name}") as update:
         measured = measure(candidates, work.executor, device.context(), settings, update)
@@ -162,6 +206,7 @@ def pays_in_kit(
     for target in unique(child.artifact.target for child in children):
         mine = [child for child in children if child.artifact.target == target]
         chosen = unique([digest for child in mine for digest in (str(child.artifact.parent), child.artifact.sha256)])
+        where.require(runtime_for(target))
         candidates = [_candidate(held[digest], inputs, work, where) for digest in chosen]
         timed = dict(zip(chosen, _briefly(candidates, work, where), strict=True))
         for child in mine:
@@ -205,10 +250,11 @@ def compared(
 
     A row without such a partner is not comparable, and says so: silence would read as "no regression".
     """
-    known = {_identity(row): row for row in baseline}
+    known = {_identity(row): row for row in baseline} | {(*_identity(row), row.device): row for row in baseline}
+    before = [known.get((*_identity(row), row.device)) or known.get(_identity(row)) for row in rows]
     return tuple(
-        compare_rows(row, known[_identity(row)], max_regression=max_regression)
-        if _identity(row) in known
+        compare_rows(row, old, max_regression=max_regression)
+        if old is not None
         else Comparison(
             row.artifact,
             "",
@@ -218,11 +264,11 @@ def compared(
             False,
             (f"the baseline holds no {row.name} of this model, only {_listed(baseline)}.",),
         )
-        for row in rows
+        for row, old in zip(rows, before, strict=True)
     )
 
 
-def _identity(row: BenchRow) -> tuple[str | None, str]:
+def _identity(row: BenchRow) -> tuple[str | None, ...]:
     """What makes two timings the same thing at different times: the model's file name, target and precision."""
     return Path(row.source).name if row.source else None, row.name
 
@@ -236,7 +282,6 @@ def _listed(rows: Sequence[BenchRow]) -> str:
 def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:
     artifact = one.artifact
     runtime = runtime_for(artifact.target)
-    runtime.require()
     return Candidate(
         name=artifact.name.strip(),
         runtime=runtime.name,
@@ -257,7 +302,7 @@ def _row(one: Selected, timed: Measured, device: Device) -> BenchRow:
         artifact=one.path,
         target=one.artifact.target,
         precision=one.artifact.precision,
-        runtime=timed.candidate.runtime,
+        runtime=runtime_on(one.runtime, device),
         device=device.name,
         threads=timed.options.threads,
         batch=timed.batch,

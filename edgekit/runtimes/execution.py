@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -43,7 +43,8 @@ class OperatorGroup:
         role: ``product`` (convolutions, matrix products, recurrent cells), ``conversion`` between number formats,
             ``layout`` (moves data), or ``other``.
         format: what it computes in, such as ``i8`` or ``f32``; empty where the engine does not tell.
-        unit: what executes it: ``XNNPACK`` or ``built-in`` in LiteRT, else empty.
+        unit: what executes it: ``XNNPACK``, ``built-in`` or an accelerator in LiteRT, a provider in ONNX Runtime where
+            others than the CPU's are in use, else empty.
         count: operators.
         share: of the profiled time; None without a profile.
     """
@@ -166,10 +167,12 @@ def _openvino(case: _Case) -> Iterator[_Operator]:
     import openvino
 
     from edgekit.runtimes.openvino_ import OpenVinoSession, engine_properties
+    from edgekit.runtimes.openvino_devices import device_named
 
-    device = case.options.accelerator.upper()
+    core = openvino.Core()
+    device = device_named(case.options.accelerator, core)
     properties = {**engine_properties(device, case.options), "PERF_COUNT": True}
-    compiled = openvino.Core().compile_model(case.path, device, properties)
+    compiled = core.compile_model(case.path, device, properties)
     request = compiled.create_infer_request()
     feed = [case.inputs[spec.name] for spec in OpenVinoSession(compiled, case.path).signature.inputs]
     until, runs = time.monotonic() + MEAN_SECONDS, 0
@@ -193,7 +196,7 @@ _ONNX = (
     ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"),
     (
         *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather"),
-        *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity"),
+        *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity", "MemcpyFromHost", "MemcpyToHost"),
     ),
 )
 
@@ -207,7 +210,7 @@ def _onnxruntime(case: _Case) -> Iterator[_Operator]:
     """From the profile of ``enable_profiling``: one event for each operator that ran, after all fusions."""
     import onnxruntime
 
-    from edgekit.runtimes.onnxruntime_ import provider_named
+    from edgekit.runtimes.onnx_providers import label, provider_named, provider_settings
 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3  # errors only
@@ -217,7 +220,9 @@ def _onnxruntime(case: _Case) -> Iterator[_Operator]:
         settings.intra_op_num_threads = case.options.threads
         settings.inter_op_num_threads = 1
     provider = provider_named(case.options.accelerator, onnxruntime.get_available_providers())
-    engine = onnxruntime.InferenceSession(str(case.path), settings, providers=[provider])
+    given = [provider_settings(provider, case.options)]
+    engine = onnxruntime.InferenceSession(str(case.path), settings, providers=[provider], provider_options=given)
+    on_cpu = engine.get_providers() == ["CPUExecutionProvider"]
     for _ in range(WARMUP_RUNS + PROFILED_RUNS):
         engine.run(None, dict(case.inputs))
     events = json.loads(Path(engine.end_profiling()).read_text())
@@ -236,7 +241,8 @@ def _onnxruntime(case: _Case) -> Iterator[_Operator]:
         first = next((name for entry in types[:1] for name in entry), "")
         integer = kind.startswith(_INTEGER_PRODUCTS)
         found = "i8" if integer else _ONNX_FORMATS.get(first, first)
-        yield _Operator(kind, _role(kind, *_ONNX), found, time=statistics.median(times[event["name"]]))
+        unit = "" if on_cpu else label(event["args"].get("provider", ""))
+        yield _Operator(kind, _role(kind, *_ONNX), found, unit, statistics.median(times[event["name"]]))
 
 
 _TFLITE = (
@@ -250,13 +256,15 @@ _TFLITE_FORMATS = {"float32": "f32", "float16": "f16", "int8": "i8", "uint8": "i
 
 def _tflite(case: _Case) -> Iterator[_Operator]:
     """From the operators that stand in the file, and the delegates that the engine put in place of some of them."""
-    from ai_edge_litert.interpreter import Interpreter
+    from edgekit.runtimes.placement import CPU
+    from edgekit.runtimes.tflite_delegates import XNNPACK, open_delegated
+    from edgekit.runtimes.tflite_engine import delegated, engine
 
-    interpreter = Interpreter(str(case.path), num_threads=case.options.threads)
-    interpreter.allocate_tensors()
+    accelerator = XNNPACK if case.options.accelerator.upper() == CPU else case.options.accelerator
+    interpreter, taker = open_delegated(engine(), case.path, replace(case.options, accelerator=accelerator))
     nodes = interpreter._get_ops_details()
     types = {int(item["index"]): np.dtype(item["dtype"]).name for item in interpreter.get_tensor_details()}
-    taken = _delegated(nodes)
+    taken = delegated(nodes)
     given = {int(item["index"]) for item in interpreter.get_input_details()}
     changing = given | {int(index) for node in nodes for index in node["outputs"]}
     for node in nodes:
@@ -266,26 +274,8 @@ def _tflite(case: _Case) -> Iterator[_Operator]:
         formats = [_TFLITE_FORMATS.get(types.get(index, ""), "") for index in sources]
         role = _role(kind, *_TFLITE)
         dynamic = role == PRODUCT and formats[:2] == ["f32", "i8"] and sources[1] not in changing
-        unit = "XNNPACK" if int(node["index"]) in taken else "built-in"
+        unit = taker if int(node["index"]) in taken else "built-in"
         yield _Operator(kind, role, "i8" if dynamic else next(iter(formats), ""), unit)
-
-
-def _delegated(nodes: list[dict[str, Any]]) -> set[int]:
-    """Operators between the outputs and the inputs of each delegate: the engine does not list them."""
-    producers = {int(out): node for node in nodes if node["op_name"] != "DELEGATE" for out in node["outputs"]}
-    found: set[int] = set()
-    for delegate in nodes:
-        if delegate["op_name"] != "DELEGATE":
-            continue
-        ends = {int(index) for index in delegate["inputs"]}
-        open_ends = [int(index) for index in delegate["outputs"]]
-        while open_ends:
-            node = producers.get(open_ends.pop())
-            if node is None or int(node["index"]) in found:
-                continue
-            found.add(int(node["index"]))
-            open_ends += [int(index) for index in node["inputs"] if int(index) not in ends]
-    return found
 
 
 _READERS: Mapping[str, Callable[[_Case], Iterator[_Operator]]] = {

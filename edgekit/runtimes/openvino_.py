@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import numpy as np
 
+from edgekit.errors import MissingError, ModelError
 from edgekit.runtimes.base import (
     Arrays,
     OpenOptions,
@@ -21,6 +23,9 @@ from edgekit.runtimes.base import (
     precision_of,
     unloadable,
 )
+from edgekit.runtimes.openvino_arm import known_limit, with_limit
+from edgekit.runtimes.openvino_devices import device_named, refuse_elsewhere, taken_by
+from edgekit.runtimes.placement import CPU, split_accelerator, units_of
 from edgekit.types import Effective, Reading, TensorSpec
 
 if TYPE_CHECKING:
@@ -71,29 +76,38 @@ class OpenVinoRuntime(Runtime):
         import openvino
 
         core = openvino.Core()
-        hint = core.get_property(_device(accelerator, core.available_devices), "INFERENCE_PRECISION_HINT")
-        return str(hint.get_type_name())
+        device = device_named(accelerator, core)
+        if ":" in device or device == "AUTO":  # it stands for others, which may differ
+            return None
+        return str(core.get_property(device, "INFERENCE_PRECISION_HINT").get_type_name())
 
     def open(self, path: Path, options: OpenOptions) -> OpenVinoSession:
-        """Load a ``.xml`` file; its ``.bin`` lies beside it."""
+        """Load a ``.xml`` file, its ``.bin`` beside it, or a ``.onnx`` file."""
         import openvino
 
         check_open(path, options)
         core = openvino.Core()
-        device = _device(options.accelerator, core.available_devices)
+        device = _usable(options, core)
         try:
-            model = core.read_model(path)
+            model = _read(core, path)
         except RuntimeError as err:
             raise unloadable("openvino", path, err) from err
+        limit = known_limit(model) if device == CPU else None
         try:
             compiled = core.compile_model(model, device, engine_properties(device, options))
         except RuntimeError as err:
-            if device != "CPU":
-                raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
-            raise unloadable("openvino", path, err) from err
-        session = OpenVinoSession(compiled, path)
-        session.require(device, core.available_devices)
-        return session
+            if device == CPU:
+                refused = unloadable("openvino", path, err)
+                raise (refused if limit is None else with_limit(refused, limit)) from err
+            there = self.open(path, replace(options, accelerator=CPU))  # raises where the file is at fault
+            if options.allow_fallback:
+                return there
+            there.close()
+            raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
+        placement = taken_by(compiled, model, device, core)
+        if not options.allow_fallback:
+            refuse_elsewhere(device, units_of(placement.value), core.available_devices)
+        return OpenVinoSession(compiled, path, placement, limit)
 
 
 class OpenVinoSession(Session):
@@ -102,36 +116,36 @@ class OpenVinoSession(Session):
     Timing (`prepare`) includes a copy of every input into the engine's tensor and of every output out of it.
     """
 
-    def __init__(self, compiled: openvino.CompiledModel, path: Path) -> None:
+    def __init__(
+        self,
+        compiled: openvino.CompiledModel,
+        path: Path,
+        placement: Optional[Reading] = None,
+        limit: Optional[str] = None,
+    ) -> None:
         self._compiled: Optional[openvino.CompiledModel] = compiled
         self._request: Optional[openvino.InferRequest] = compiled.create_infer_request()
+        self._placement = placement or Reading(CPU, "engine")
+        self._limit = limit
         self.signature = make_signature(map(_spec, compiled.inputs), map(_spec, compiled.outputs), path)
 
     def effective(self) -> Effective:
         """Both as the engine reports them: types that the runtime model computes in, devices it executes on."""
         assert self._compiled is not None, "the session is closed"
-        return Effective(
-            precision=_precision(self._compiled),
-            placement=Reading(", ".join(self._devices()), "engine"),
-        )
-
-    def require(self, device: str, available: list[str]) -> None:
-        """Refuse a model that was placed on another device.
-
-        Raises:
-            MissingError: the device does not execute it.
-        """
-        devices = self._devices()
-        if not all(name.split(".")[0] == device.split(".")[0] for name in devices):
-            raise accelerator_missing("openvino", device, available, f"it executes on {', '.join(devices)}.")
+        return Effective(precision=_precision(self._compiled), placement=self._placement)
 
     def close(self) -> None:
         self._request = None
         self._compiled = None
 
-    def _devices(self) -> list[str]:
-        assert self._compiled is not None, "the session is closed"
-        return [str(name) for name in self._compiled.get_property("EXECUTION_DEVICES")]
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """One inference; a model with a free shape is compiled by the first one, which may show what the CPU lacks."""
+        try:
+            return super().run(inputs)
+        except ModelError as err:
+            if self._limit is None:
+                raise
+            raise with_limit(err, self._limit) from err
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         outputs = self._prepare(inputs)()
@@ -159,12 +173,27 @@ class OpenVinoSession(Session):
         return infer
 
 
-def _device(accelerator: str, available: list[str]) -> str:
-    """The device of a name in any case; ``GPU`` stands for ``GPU.0`` too."""
-    asked = accelerator.upper()
-    if asked not in {name for device in available for name in (device, device.split(".")[0])}:
-        raise accelerator_missing("openvino", accelerator, available)
-    return asked
+def _usable(options: OpenOptions, core: openvino.Core) -> str:
+    """The device that is asked for, or the CPU where it may stand in."""
+    try:
+        return device_named(options.accelerator, core)
+    except MissingError:
+        if not options.allow_fallback:
+            raise
+        return CPU
+
+
+def _read(core: openvino.Core, path: Path) -> Any:
+    """A model. OpenVINO's readers of an ONNX file and of its bytes differ: some operators load in one of them alone."""
+    try:
+        return core.read_model(path)
+    except RuntimeError as err:
+        if path.suffix != ".onnx":
+            raise
+        try:
+            return core.read_model(path.read_bytes(), b"")
+        except RuntimeError:
+            raise err from None  # the words about the file
 
 
 def engine_properties(device: str, options: OpenOptions) -> dict[str, Any]:
@@ -172,9 +201,9 @@ def engine_properties(device: str, options: OpenOptions) -> dict[str, Any]:
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     if options.precision is not None:
         properties["INFERENCE_PRECISION_HINT"] = options.precision
-    if options.threads is not None and device == "CPU":
+    if options.threads is not None and device == CPU:
         properties["INFERENCE_NUM_THREADS"] = options.threads
-    return properties
+    return {**properties, **split_accelerator(options.accelerator)[1]}
 
 
 def _spec(port: Any) -> TensorSpec:
