@@ -20,6 +20,7 @@ _PUBLIC = {
     "inspect": "edgekit.inspection",
     "load": "edgekit.prediction",
     "predict": "edgekit.prediction",
+    "prepare": "edgekit.devices.preparation.prepare",
     "quantize": "edgekit.quantizer.quantize",
     "report": "edgekit.report.render",
     "routes": "edgekit.routing",

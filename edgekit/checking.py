@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit.against import Compared, something_else, source_of_kit
-from edgekit.attribution.stages import Runs, staged
+from edgekit.attribution.refused import advised, refused
+from edgekit.attribution.stages import HERE, Runs, staged
 from edgekit.attribution.trace import Tracer
 from edgekit.checked import CheckRow
-from edgekit.devices import Device, open_device
-from edgekit.errors import EdgekitError, JobError, UsageError
+from edgekit.devices import Device, opened_devices
+from edgekit.devices.on_runtime import on_runtimes, runtime_on, served
+from edgekit.errors import EdgekitError, JobError, MissingError, UsageError
 from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.reasons import explain
 from edgekit.inspection.job import InspectJob
@@ -37,7 +39,9 @@ def check(
     max_drop: float | None = None,
     target: str | Sequence[str] = (),
     precision: str | Sequence[str] = (),
-    device: str = "local",
+    device: str | Sequence[str] = "local",
+    runtime: str | Sequence[str] = (),
+    allow_fallback: bool = False,
     tolerance: float | None = None,
     layers: bool = False,
     strict: bool = False,
@@ -56,7 +60,9 @@ def check(
         max_drop: largest accepted loss of the metric: a share, or in the metric's own unit.
         target, precision: only these artifacts of a kit; for a file of its own, the precision that it is judged by
             instead of the one that its weights and operators show.
-        device: where to run.
+        device: where to run; several work side by side, and one that cannot be reached leaves the others' rows.
+        runtime: only artifacts of these, and on what accelerator: ``onnxruntime:WebGPU``; all on the CPU by default.
+        allow_fallback: let the CPU stand in for an accelerator that is missing or takes nothing, and say so.
         tolerance: bound on the absolute difference, instead of the derived one.
         layers: compare layer by layer too; an artifact that fails is looked at in any case.
         strict: count ``weak`` as a failure.
@@ -66,7 +72,7 @@ def check(
         UsageError: nothing to compare with, or bad options.
         DataError: samples that do not fit.
         ModelError: an artifact or a model that was changed, or cannot be used.
-        MissingError: the engine of an artifact is not installed.
+        MissingError: the engine of an artifact is not installed, or the accelerator is not there.
     """
     refuse_labels_without(data, labels)
     measured = read_metric(metric)
@@ -82,18 +88,20 @@ def check(
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     chosen = select(path, targets, precisions)
     for one in chosen:
-        runtime_for(one.artifact.target).require()
         _refuse_unknown(one.artifact.precision)
     kit = chosen[0].kit
-    with workbench(reporter) as bench:
-        where = open_device(device)
+    with opened_devices(device) as devices, workbench(reporter) as bench:
+        places = on_runtimes(devices, runtime, allow_fallback=allow_fallback)
+        chosen = served(places, chosen)
+        refuse_missing(places, chosen)
         chosen = tuple(one if one.artifact.precision else _as_it_shows(one, bench) for one in chosen)
         if against is None:
             compared = source_of_kit(chosen, data, labels, measured, bench)
         else:
             compared = something_else(against, chosen, data, labels, measured, bench)
         runs = Runs(compared.reference, bench, tolerance=tolerance, measured=max_drop is not None)
-        rows = _rows(chosen, runs, compared, where, max_drop=max_drop, layers=layers, other=against is not None)
+        rows = _rows(chosen, runs, compared, places, max_drop=max_drop, layers=layers, other=against is not None)
+        _refuse_nowhere(rows, runs, chosen, places)
         verdict = worst(row.verdict for row in rows)
         stored = kit is not None and against is None
         result = CheckResult(
@@ -108,6 +116,33 @@ def check(
         if kit is not None and stored:
             kit.commit(result=result)
         return result
+
+
+def refuse_missing(places: Sequence[Device], chosen: Sequence[Selected] = ()) -> None:
+    """Refuse what the only device lacks, before anything runs; of several, the rows say what each lacks.
+
+    Raises:
+        MissingError: it cannot be reached, or has no engine for an artifact.
+    """
+    if len(places) == 1:
+        for one in chosen:
+            places[0].require(runtime_for(one.artifact.target))
+        places[0].context()
+
+
+def _refuse_nowhere(rows: Sequence[CheckRow], runs: Runs, chosen: Sequence[Selected], places: Sequence[Device]) -> None:
+    """Where nothing ran since the only accelerator is missing, that is the answer, and no verdict on the artifacts.
+
+    Raises:
+        MissingError: it is.
+    """
+    if len(places) == 1 and all(row.verdict == "error" for row in rows):
+        try:
+            runs.of(chosen[0], places[0])  # has run: raises again what it raised
+        except MissingError:
+            raise
+        except EdgekitError:
+            return
 
 
 def _refuse_unknown(precision: str) -> None:
@@ -136,19 +171,27 @@ def _rows(
     chosen: Sequence[Selected],
     runs: Runs,
     compared: Compared,
-    device: Device,
+    places: Sequence[Device],
     *,
     max_drop: float | None,
     layers: bool,
     other: bool,
 ) -> tuple[CheckRow, ...]:
-    """Every artifact judged first, so that what several share is known when one is traced."""
-    judged = [check_one(one, runs, device, max_drop=max_drop) for one in chosen]
+    """Every artifact judged first, on all devices at once, so that what several share is known when one is traced."""
+
+    there = {device: [one for one in chosen if device.serves(one.runtime)] for device in places}
+
+    def judge(device: Device) -> list[CheckRow]:
+        return [check_one(one, runs, device, max_drop=max_drop) for one in there[device]]
+
+    judged = runs.bench.side_by_side(judge, places)
     tracer = Tracer(runs, compared.load, other=other)
-    return tuple(
-        tracer.traced(one, staged(one, row, runs, device, wanted=layers), device, wanted=layers)
-        for one, row in zip(chosen, judged, strict=True)
-    )
+    traced = [
+        (one, tracer.traced(one, staged(one, row, runs, device, wanted=layers), device, wanted=layers), device)
+        for device, found in zip(places, judged, strict=True)
+        for one, row in zip(there[device], found, strict=True)
+    ]
+    return advised([refused(one, row, runs, device) for one, row, device in traced])
 
 
 def check_one(selected: Selected, runs: Runs, device: Device, *, max_drop: float | None = None) -> CheckRow:
@@ -160,8 +203,10 @@ def check_one(selected: Selected, runs: Runs, device: Device, *, max_drop: float
         device: where to run.
         max_drop: largest accepted loss of the task metric.
     """
-    with runs.bench.reporter.task(f"check {selected.artifact.name}".strip()) as update:
+    elsewhere = "" if device.name == HERE else f" on {device.name}"
+    with runs.bench.reporter.task(f"check {selected.artifact.name}".strip() + elsewhere) as update:
         try:
+            device.require(runtime_for(selected.artifact.target))
             evaluation = runs.of(selected, device, update)
         except EdgekitError as error:
             return replace(_row(selected, device, None), verdict="error", reasons=(explain(error),))
@@ -203,7 +248,7 @@ def _row(selected: Selected, device: Device, effective: Effective | None) -> Che
         artifact=selected.path,
         target=artifact.target,
         precision=artifact.precision,
-        runtime=runtime_for(artifact.target).name,
+        runtime=runtime_on(selected.runtime, device),
         device=device.name,
         verdict="verified",
         reasons=(),

@@ -12,11 +12,11 @@ from importlib import metadata
 from pathlib import Path
 
 import edgekit
-from edgekit.attribution.stages import Runs, staged
+from edgekit.attribution.stages import HERE, Runs, staged
 from edgekit.checked import CheckRow
-from edgekit.checking import check_one, row_of
+from edgekit.checking import check_one, refuse_missing, row_of
 from edgekit.data.spec import data_digest
-from edgekit.devices import Device, open_device
+from edgekit.devices import Device, open_device, opened_devices
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.compatibility import parse_for
 from edgekit.exporter.export import ExportOptions, export_into
@@ -25,7 +25,7 @@ from edgekit.exporter.reference import golden_part, load_source
 from edgekit.exporter.source import Source, SourceOptions, open_source
 from edgekit.figures import ArtifactResult
 from edgekit.kit import Kit, default_folder
-from edgekit.latency.bench import time_artifacts
+from edgekit.latency.bench import time_on_each
 from edgekit.latency.measured import BenchSettings
 from edgekit.parity.evaluate import Reference
 from edgekit.parity.task import ACCURACY, Metric, read_metric, refuse_limit
@@ -74,7 +74,7 @@ class RunOptions:
         backend: Keras backend to convert from.
         threads: inference threads for the timing.
         max_seconds: time limit of the timing per artifact; None is `MAX_SECONDS`.
-        device: where to check and time.
+        device: where to check and time; several work side by side, and the recommendation is for the first.
         runtimes: oldest ones that have to load the fp32 artifacts, see `edgekit.export`.
         custom_objects, submodel, trust_code: how to load the source, see `edgekit.export`.
     """
@@ -91,7 +91,7 @@ class RunOptions:
     backend: str = "auto"
     threads: int | None = None
     max_seconds: float | None = None
-    device: str = "local"
+    device: str | tuple[str, ...] = "local"
     runtimes: tuple[str, ...] = ()
     custom_objects: tuple[str, ...] = ()
     submodel: str | None = None
@@ -143,8 +143,8 @@ def run(
         stored = _stored(folder, key, strict)
         if stored is not None:
             return stored
-    with workbench(reporter) as bench:
-        return _run(source, folder, key, options, bench, replace_source=replace_source, strict=strict)
+    with opened_devices(options.device, threads=options.threads) as places, workbench(reporter) as bench:
+        return _run(source, folder, key, options, bench, places, replace_source=replace_source, strict=strict)
 
 
 def _refuse(options: RunOptions) -> None:
@@ -181,6 +181,7 @@ def _run(
     key: str | None,
     options: RunOptions,
     bench: Workbench,
+    places: Sequence[Device],
     *,
     replace_source: bool,
     strict: bool,
@@ -188,8 +189,7 @@ def _run(
     plan = ExportOptions(options.targets, options.backend, old=parse_for(options.runtimes))
     if file.kind != "code":  # what a factory returns is known once it has run
         plan.planned(file.kind)
-    device = open_device(options.device, threads=options.threads)
-    device.context()  # refuses threads and CPUs that cannot be, before anything is made
+    refuse_missing(places)
     source = load_source(bench, file.name, options.inputs, options.backend, options.source)
     kit = Kit.prepare(folder, source.summary(), replace_source=replace_source)
     given = options.data is not None
@@ -200,7 +200,7 @@ def _run(
     data = observed(source, shares, bench, metric)
     reference = data.evaluation
     refuse_chance(reference)
-    exported = export_into(kit, source, golden_part(reference, bench), plan, bench, strict=strict)
+    exported = export_into(kit, source, golden_part(reference, bench), plan, bench, places[0], strict=strict)
     parents = _selected(kit, exported.artifacts)
     made, warnings = _quantize(kit, parents, data, options, bench, metric)
     if any(one.quantization is not None and one.quantization.calibration_samples for one in made):
@@ -208,9 +208,10 @@ def _run(
     bench.executor.release_all()
     artifacts = (*exported.artifacts, *(one.row(kit) for one in made))
     chosen = _selected(kit, artifacts)
-    checks = _checks(chosen, made, reference, options, bench, device)
+    checks = _checks(chosen, made, reference, options, bench, places)
     inputs = [reference.inputs] * len(chosen)
-    timings = time_artifacts(chosen, inputs, _settings(options), bench, device) if chosen else ()
+    timings = time_on_each(places, chosen, inputs, _settings(options), bench) if chosen else ()
+    first = places[0].name
     verdict = worst(
         [*(row.verdict for row in artifacts), *(row.verdict for row in checks), *(row.verdict for row in timings)]
     )
@@ -223,7 +224,11 @@ def _run(
         artifacts=artifacts,
         checks=checks,
         latency=timings,
-        recommendation=recommend(artifacts, checks, timings),
+        recommendation=recommend(
+            artifacts,
+            [row for row in checks if row.device == first],
+            [row for row in timings if row.device == first],
+        ),
         key=key or "",
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cached=False,
@@ -282,22 +287,27 @@ def _checks(
     reference: Reference,
     options: RunOptions,
     bench: Workbench,
-    device: Device,
+    places: Sequence[Device],
 ) -> tuple[CheckRow, ...]:
-    """Every artifact against the source on all evaluation samples; those just quantized have had their run."""
+    """Every artifact against the source on all evaluation samples; those just quantized have had their run here."""
     fresh = {one.artifact.sha256: one for one in made if one.artifact is not None}
-    runs = Runs(reference, bench, measured=options.max_drop is not None)
-
-    def check(one: Selected) -> CheckRow:
+    runs, here = Runs(reference, bench, measured=options.max_drop is not None), open_device(HERE)
+    for one in chosen:
         quantized = fresh.get(one.artifact.sha256)
-        if quantized is None or quantized.evaluation is None:
+        if quantized is not None and quantized.evaluation is not None:
+            runs.add(one, here, quantized.evaluation)
+
+    def check(place: tuple[Device, Selected]) -> CheckRow:
+        device, one = place
+        quantized = fresh.get(one.artifact.sha256)
+        if quantized is None or quantized.evaluation is None or device.name != HERE:
             return check_one(one, runs, device, max_drop=options.max_drop)
-        runs.add(one, device, quantized.evaluation)
         row = row_of(one, device, quantized.evaluation)
         return replace(row, verdict=quantized.verdict, reasons=quantized.reasons, accuracy=quantized.accuracy)
 
-    rows = bench.side_by_side(check, chosen) if chosen else []
-    return tuple(staged(one, row, runs, device) for one, row in zip(chosen, rows, strict=True))
+    wanted = [(device, one) for device in places for one in chosen]
+    rows = bench.side_by_side(check, wanted) if wanted else []
+    return tuple(staged(one, row, runs, device) for (device, one), row in zip(wanted, rows, strict=True))
 
 
 def _key(source: Source, options: RunOptions) -> str | None:

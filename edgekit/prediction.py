@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from edgekit.data.read import read_samples
-from edgekit.devices import open_device
+from edgekit.devices import opened_devices
+from edgekit.devices.on_runtime import on_runtimes, served
 from edgekit.errors import UsageError
 from edgekit.files import copy_file, writing
 from edgekit.progress import SILENT, Reporter
@@ -108,6 +109,8 @@ def predict(
     target: str = "",
     precision: str = "",
     device: str = "local",
+    runtime: str = "",
+    allow_fallback: bool = False,
     reporter: Reporter = SILENT,
 ) -> Prediction:
     """Run every sample of a data file through an artifact, in an isolated process.
@@ -119,6 +122,8 @@ def predict(
         labels: name of an array in the data that is no input; it is left out.
         target, precision: which artifact of a kit.
         device: where to run.
+        runtime: with what accelerator: ``onnxruntime:WebGPU``; on the CPU by default.
+        allow_fallback: let the CPU stand in for an accelerator that is missing or takes nothing.
         reporter: receives progress.
 
     Raises:
@@ -131,9 +136,14 @@ def predict(
             "output-is-input", "the outputs would overwrite the data.", received=str(output), hint="Choose another -o."
         )
     row = runtime_for(selected.artifact.target)
-    row.require()
-    where = open_device(device)
-    with workbench(reporter) as bench, bench.reporter.task(f"predict with {row.name}") as update:
+    with (
+        opened_devices(device) as devices,
+        workbench(reporter) as bench,
+        bench.reporter.task(f"predict with {row.name}") as update,
+    ):
+        (where,) = on_runtimes(devices, (runtime,) if runtime else (), allow_fallback=allow_fallback)
+        served((where,), (selected,))
+        where.require(row)
         signature = selected.artifact.signature
         samples = read_samples(data, bench, signature if signature.inputs else None, spare=labels)
         files = tuple(bench.executor.add(file) for file in selected.files)

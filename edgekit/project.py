@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgekit.devices.names import TABLE
 from edgekit.errors import UsageError
 from edgekit.exporter.source import open_source
 from edgekit.parity.task import ACCURACY
@@ -40,7 +41,7 @@ class Settings:
     output: str | None = None
     input: tuple[str, ...] = ()
     backend: str = "auto"
-    device: str = "local"
+    device: tuple[str, ...] = ()
     threads: int | None = None
     max_seconds: float | None = None
     runtimes: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class Settings:
             backend=self.backend,
             threads=self.threads,
             max_seconds=self.max_seconds,
-            device=self.device,
+            device=self.device or RunOptions().device,
             runtimes=self.runtimes,
             custom_objects=self.custom_objects,
             submodel=self.submodel,
@@ -157,6 +158,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
         }
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise UsageError("bad-project", f"{path} is no TOML: {err}.", hint="Mend the line it names.") from err
+    table.pop(TABLE, None)  # read where a device is named
     models = _strings("model", table.pop("model", []), path)
     if not models:
         raise UsageError("bad-project", f"{path} names no model.", hint="Add a line: model = 'model.keras'")
@@ -174,7 +176,7 @@ def _read(path: Path, given: Settings) -> tuple[list[str], Settings]:
 
 
 _PATHS = ("data", "eval_data", "output")
-_LISTS = ("target", "precision", "input", "custom_objects", "runtimes")
+_LISTS = ("target", "precision", "input", "custom_objects", "runtimes", "device")
 _NUMBERS = {"max_drop": (int, float), "max_seconds": (int, float), "threads": (int,), "trials": (int,)}
 
 

@@ -29,7 +29,7 @@ class Row:
         name: what users type.
         target: ``package.module:attribute``, imported on use.
         extra: the optional dependency sets of edgekit that it needs, joined by commas.
-        needs: modules that must be importable.
+        needs: modules that must be importable; of alternatives, joined by ``|``, one.
     """
 
     name: str
@@ -39,7 +39,11 @@ class Row:
 
     def missing(self) -> tuple[str, ...]:
         """Modules that are not installed, found without importing any."""
-        return tuple(module for module in self.needs if not _installed(module))
+        return tuple(
+            " or ".join(modules)
+            for modules in (need.split("|") for need in self.needs)
+            if not any(_installed(module) for module in modules)
+        )
 
     def require(self) -> None:
         """Refuse an adapter that cannot work here.

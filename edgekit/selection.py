@@ -11,6 +11,7 @@ from edgekit.errors import UsageError
 from edgekit.files import companions
 from edgekit.jobs.protocol import blob_of
 from edgekit.kit import MANIFEST, Kit, digest_of
+from edgekit.runtimes import RuntimeRow, runtime_for
 from edgekit.types import Artifact, Signature
 
 #: Artifact format by the suffix of its entry file.
@@ -34,6 +35,11 @@ class Selected:
     @property
     def path(self) -> str:
         return str(self.files[0])
+
+    @property
+    def runtime(self) -> RuntimeRow:
+        """What opens it."""
+        return runtime_for(self.artifact.target)
 
 
 def select(path: str | Path, targets: Collection[str] = (), precisions: Collection[str] = ()) -> tuple[Selected, ...]:

@@ -171,6 +171,21 @@ def dense_tflite(path: Path) -> Path:
     return _in_process_of_its_own("dense_tflite", path, 1)
 
 
+def relu_tflite(path: Path, version: int) -> Path:
+    """``y = relu(x)``, ``(1, 4)``, whose one operator claims a version."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    from edgekit.runtimes.smoke import MODELS
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(MODELS["tflite"][1]))
+    model.operatorCodes[0].version = version
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
 def _in_process_of_its_own(kind: str, path: Path, batch: int | None) -> Path:
     command = [sys.executable, __file__, kind, str(path), str(batch or 0)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

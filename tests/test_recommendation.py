@@ -51,6 +51,19 @@ def test_the_smallest_where_nothing_could_be_timed() -> None:
     assert "only weakly verified" in one.reason
 
 
+def test_times_of_an_emulated_device_do_not_count() -> None:
+    made = [artifact("onnx", "fp32", 100, 100.0, 1.0), artifact("tflite", "fp32", 60, 100.0, 1.0)]
+    checks = [replace(check_row(row), artifact=str(row.path), verdict="verified") for row in made]
+    timings = [
+        replace(timing(row, p50), artifact=str(row.path), environment={"emulated": "True"})
+        for row, p50 in zip(made, (1.0, 9.0), strict=True)
+    ]
+    one = recommend(made, checks, timings)
+    assert one.artifact == "tflite fp32"
+    assert "emulated" in one.reason
+    assert "p50" not in one.reason
+
+
 def test_nothing_that_failed() -> None:
     bad: Sequence[Verdict] = ("failed", "error")
     assert chosen(*(("onnx", "fp32", 1, verdict, 0.1) for verdict in bad)).artifact is None

@@ -12,6 +12,7 @@ from edgekit.exporter.attempts import BATCHES
 from edgekit.exporter.reasons import explain
 from edgekit.parity.evaluate import Evaluation, Reference, compare, evaluate
 from edgekit.progress import Update
+from edgekit.runtimes import OpenOptions
 from edgekit.selection import Selected
 from edgekit.types import Verdict
 from edgekit.workbench import Workbench
@@ -35,7 +36,7 @@ class Runs:
     ) -> None:
         self.reference, self.bench, self.tolerance = reference, bench, tolerance
         self._measured = measured
-        self._known: dict[tuple[str, str], Evaluation | EdgekitError] = {}
+        self._known: dict[tuple[str, str, OpenOptions], Evaluation | EdgekitError] = {}
 
     def of(self, selected: Selected, device: Device, update: Update = lambda progress: None) -> Evaluation:
         """An artifact on a device.
@@ -43,7 +44,7 @@ class Runs:
         Raises:
             EdgekitError: the runtime refused the file, crashed or ran past a limit; again for the same artifact.
         """
-        key = selected.artifact.sha256, device.name
+        key = selected.artifact.sha256, device.name, device.options()
         if key not in self._known:
             try:
                 self._known[key] = self._run(selected, device, update)
@@ -56,7 +57,7 @@ class Runs:
 
     def add(self, selected: Selected, device: Device, evaluation: Evaluation) -> None:
         """Take over a run on the same samples."""
-        self._known[selected.artifact.sha256, device.name] = evaluation
+        self._known[selected.artifact.sha256, device.name, device.options()] = evaluation
 
     def _run(self, selected: Selected, device: Device, update: Update) -> Evaluation:
         artifact = selected.artifact
@@ -104,7 +105,8 @@ def steps_to(selected: Selected, device: Device) -> tuple[Step, ...]:
     held = {one.sha256: one for one in kit.artifacts} if kit is not None else {}
     while kit is not None and (parent := held.get(line[0].artifact.parent or "")) is not None:
         line.insert(0, Selected(parent, kit.files(parent), kit))
-    here = device if device.name == HERE else open_device(HERE)
+    here = open_device(HERE)
+    here = device if (device.name, device.options()) == (HERE, here.options()) else here
     made = [Step("export" if one.artifact.parent is None else "quantize", one, here) for one in line]
     return (*made, Step("device", selected, device)) if here is not device else tuple(made)
 

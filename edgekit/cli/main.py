@@ -12,6 +12,7 @@ import edgekit
 from edgekit.cli.bench import bench
 from edgekit.cli.check import check
 from edgekit.cli.compare import compare
+from edgekit.cli.devices import devices
 from edgekit.cli.doctor import doctor
 from edgekit.cli.export import export
 from edgekit.cli.inspect_ import inspect
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for function in (run, export, quantize, check, bench, compare, predict, report, inspect, routes, doctor):
     app.command()(function)
+app.add_typer(devices)
 
 
 def _version(wanted: bool) -> None:

@@ -51,7 +51,7 @@ Precisions = Annotated[
         help="int8, int8-dynamic, int8-weights, int4-weights, fp16, bf16. May be repeated.",
     ),
 ]
-Runtimes = Annotated[
+TimedRuntimes = Annotated[
     list[str] | None,
     typer.Option(
         "--runtime",
@@ -96,7 +96,35 @@ Inputs = Annotated[
 Backend = Annotated[
     str, typer.Option("--backend", metavar="NAME", help="Keras backend: auto, jax, torch, tensorflow or openvino.")
 ]
-Device = Annotated[str, typer.Option("--device", metavar="DEVICE", help="Where to run: local, local?cpus=0&threads=1.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="DEVICE", help="Where to run: local?cpus=0, python:PATH, ssh://user@host, or a name."
+    ),
+]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Where to run: local?cpus=0, python:PATH, ssh://user@host, or a name. May be repeated. Default: local.",
+    ),
+]
+Runtimes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime",
+        metavar="NAME[:ACCELERATOR]",
+        help="Engine and what it runs on: openvino:GPU, onnxruntime:CUDA, tflite:EdgeTPU. May be repeated.",
+    ),
+]
+Runtime = Annotated[
+    str,
+    typer.Option("--runtime", metavar="NAME[:ACCELERATOR]", help="Engine and what it runs on: onnxruntime:CUDA."),
+]
+AllowFallback = Annotated[
+    bool, typer.Option("--allow-fallback", help="Run on the CPU where the accelerator is missing, and say so.")
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Inference threads. Default: the engine's choice.")
 ]

@@ -29,6 +29,8 @@ def predict(
         str | None, typer.Option("--precision", metavar="PRECISION", help="Which artifact of a kit.")
     ] = None,
     device: options.Device = "local",
+    runtime: options.Runtime = "",
+    allow_fallback: options.AllowFallback = False,
     strict: options.Strict = False,  # noqa: ARG001 -- the same on every command; nothing is judged here
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -47,6 +49,8 @@ def predict(
                 target=target or "",
                 precision=precision or "",
                 device=device,
+                runtime=runtime,
+                allow_fallback=allow_fallback,
                 reporter=reporter,
             )
         out.show(result)

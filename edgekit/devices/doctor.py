@@ -11,12 +11,12 @@ from importlib import metadata
 from typing import ClassVar, Literal
 
 import edgekit
-from edgekit.devices.accelerators import Accelerators, AcceleratorsJob
 from edgekit.errors import EdgekitError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.registry import Requirement, install_command, requirements
 from edgekit.results import Result
+from edgekit.runtimes.accelerators import Accelerators, AcceleratorsJob
 from edgekit.runtimes.environment import Environment, probe
 
 #: What each extra is for, in the order of the report.

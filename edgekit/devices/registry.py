@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from edgekit.devices.base import Device, DeviceSpec, parse_spec
+from edgekit.devices.base import Device, DeviceSpec, kind_of, parse_spec
+from edgekit.devices.names import resolved
 from edgekit.errors import UsageError
 from edgekit.registry import Registry, Row
 from edgekit.runtimes.cpus import check_cpus
@@ -17,25 +19,52 @@ class DeviceRow(Row):
 
     Attributes:
         options: names that may follow the ``?`` of a spec.
+        addressed: whether something stands between the kind and the options, such as a path or a host.
     """
 
     options: tuple[str, ...] = ()
+    addressed: bool = True
 
 
 DEVICES = Registry[DeviceRow](
     "device",
     "edgekit.devices",
-    (DeviceRow("local", "edgekit.devices.local:LocalDevice", "onnxruntime", (), options=("cpus", "threads")),),
+    (
+        DeviceRow(
+            "local", "edgekit.devices.local:LocalDevice", "onnxruntime", (), ("cpus", "threads", "gpu"), addressed=False
+        ),
+        DeviceRow("python", "edgekit.devices.interpreter:PythonDevice", "onnxruntime", (), ("cpus", "threads", "gpu")),
+        DeviceRow(
+            "ssh",
+            "edgekit.devices.ssh.device:SshDevice",
+            "onnxruntime",
+            (),
+            options=("python", "cpus", "threads", "governor", "folder", "config"),
+        ),
+        DeviceRow(
+            "qemu", "edgekit.devices.emulated.device:EmulatedDevice", "onnxruntime", (), ("cpu", "suite", "threads")
+        ),
+    ),
 )
 
 
 def parse_device(text: str) -> DeviceSpec:
-    """Read a device spec.
+    """Read a device spec, or the name of one.
 
     Raises:
         UsageError: no such kind of device, or an option that it does not have.
     """
-    return parse_spec(text, DEVICES[text.partition("?")[0]].options)
+    meant = resolved(text)
+    row = DEVICES[kind_of(meant)]
+    spec = replace(parse_spec(meant, row.options), text=text)
+    if spec.address and not row.addressed:
+        raise UsageError(
+            "bad-device-option",
+            f"the device {row.name} takes no address.",
+            received=text,
+            hint=f"For example: {row.name}?threads=1",
+        )
+    return spec
 
 
 def open_device(text: str, *, threads: int | None = None, cpus: str | None = None) -> Device:
@@ -78,3 +107,17 @@ def open_device(text: str, *, threads: int | None = None, cpus: str | None = Non
         spec = replace(spec, threads=threads)
     make: Callable[[DeviceSpec], Device] = DEVICES[spec.kind].load()
     return make(spec)
+
+
+@contextmanager
+def opened_devices(
+    texts: str | Sequence[str], *, threads: int | None = None, cpus: str | None = None
+) -> Iterator[tuple[Device, ...]]:
+    """The devices of a command, in order, until it ends; see `open_device`."""
+    with ExitStack() as stack:
+        devices = []
+        for text in dict.fromkeys((texts,) if isinstance(texts, str) else texts):
+            device = open_device(text, threads=threads, cpus=cpus)
+            stack.callback(device.close)
+            devices.append(device)
+        yield tuple(devices)

@@ -19,7 +19,6 @@ from edgekit.kit import Kit
 from edgekit.latency.bench import timing_row
 from edgekit.latency.measured import Measured
 from edgekit.latency.pays import speedup
-from edgekit.runtimes import runtime_for
 from edgekit.runtimes.registry import RUNTIMES
 from edgekit.selection import SUFFIXES, Selected
 from edgekit.types import Blob
@@ -60,7 +59,7 @@ def asked_for(runtimes: Sequence[str]) -> tuple[tuple[SourceRuntime, ...], tuple
     frameworks = {text: parse_runtime(text) for text in runtimes}
     engines = {row.name for row in RUNTIMES if row.travels}
     for text, framework in frameworks.items():
-        if framework is None and text not in engines:
+        if framework is None and text.partition(":")[0] not in engines:
             raise UsageError(
                 "unknown-runtime",
                 f"there is no runtime {text!r}.",
@@ -69,24 +68,6 @@ def asked_for(runtimes: Sequence[str]) -> tuple[tuple[SourceRuntime, ...], tuple
             )
     found = tuple(framework for framework in frameworks.values() if framework is not None)
     return found, tuple(text for text, framework in frameworks.items() if framework is None)
-
-
-def run_by(chosen: Sequence[Selected], engines: Sequence[str]) -> tuple[Selected, ...]:
-    """Artifacts that one of these engines runs; all of them where none is named.
-
-    Raises:
-        UsageError: there are none.
-    """
-    found = tuple(one for one in chosen if not engines or runtime_for(one.artifact.target).name in engines)
-    if engines and not found:
-        held = ", ".join(f"{one.artifact.name.strip()} ({runtime_for(one.artifact.target).name})" for one in chosen)
-        raise UsageError(
-            "nothing-selected",
-            f"no artifact here is run by {' or '.join(engines)}.",
-            received=held or "no artifacts",
-            hint="Choose another --runtime, or export for its target: edgekit export MODEL --target all",
-        )
-    return found
 
 
 def sources_beside(

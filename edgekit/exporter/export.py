@@ -8,7 +8,7 @@ from dataclasses import replace as with_fields  # `replace` is an option of expo
 from pathlib import Path
 
 from edgekit.data.read import read_samples
-from edgekit.devices import open_device
+from edgekit.devices import Device, opened_devices
 from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.attempts import Converter, Export, in_order, lacking, try_routes
 from edgekit.exporter.best import fastest
@@ -45,7 +45,6 @@ class ExportOptions:
         route: only this route.
         opset: ONNX operator set; None for a conservative default.
         best: try every route and keep the artifact that is fastest on the device.
-        device: where to time them.
         old: runtimes that the artifacts have to load in.
     """
 
@@ -54,7 +53,6 @@ class ExportOptions:
     route: str | None = None
     opset: int | None = None
     best: bool = False
-    device: str = "local"
     old: tuple[OldRuntime, ...] = ()
 
     def planned(self, kind: str, signature: Signature | None = None) -> dict[str, tuple[Route, ...]]:
@@ -163,19 +161,20 @@ def export(
         'verified'
     """
     asked = (target,) if isinstance(target, str) else tuple(target)
-    options = ExportOptions(asked, backend, route, opset, best, device, parse_for(runtimes))
+    options = ExportOptions(asked, backend, route, opset, best, parse_for(runtimes))
     refuse_labels_without(data, labels)
-    open_device(device)
     folder, copy = _destination(output, options)
     described = SourceOptions(tuple(custom_objects), submodel, trust_code)
     file = open_source(model, described)
     if file.kind != "code":  # what a factory returns is known once it has run
         options.planned(file.kind)
-    with workbench(reporter) as bench:
+    with opened_devices(device) as (where,), workbench(reporter) as bench:
+        if best:
+            where.context()  # one that cannot be reached is known before the work begins
         source = load_source(bench, model, inputs, backend, described)
         kit = Kit.prepare(folder or default_folder(file.stem), source.summary(), replace_source=replace)
         reference = _reference(kit, source, data, labels, bench)
-        result = export_into(kit, source, reference, options, bench, strict=strict)
+        result = export_into(kit, source, reference, options, bench, where, strict=strict)
         if any(row.path for row in result.artifacts):  # else the kit that may be there stays as it is
             kit.commit(result=result)
         return result if copy is None else _copied(result, kit, copy)
@@ -196,7 +195,14 @@ def _reference(
 
 
 def export_into(
-    kit: Kit, source: LoadedSource, golden: Reference, options: ExportOptions, bench: Workbench, *, strict: bool
+    kit: Kit,
+    source: LoadedSource,
+    golden: Reference,
+    options: ExportOptions,
+    bench: Workbench,
+    device: Device,
+    *,
+    strict: bool,
 ) -> ExportResult:
     """Export every target side by side, and commit what was accepted.
 
@@ -206,10 +212,10 @@ def export_into(
         golden: golden samples of the source.
         options: how to export.
         bench: of this command.
+        device: where routes are timed, with ``best``.
         strict: count ``weak`` as a failure.
     """
     converter = Converter(bench.executor, source, options.opset, options.old)
-    device = open_device(options.device)
 
     def one(plan: tuple[str, tuple[Route, ...]]) -> tuple[Export | None, tuple[Attempt, ...]]:
         target, routes_to_it = plan

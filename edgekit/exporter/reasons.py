@@ -44,6 +44,8 @@ _PLUGIN = re.compile(r"jax2onnx/plugins/\w+/(?!core/)\w+/([a-z]\w+)\.py\", line 
 _LAYER = re.compile(r"Exception encountered when calling (\w+)\.call\(\)")
 _KERAS_LAYER = re.compile(r"keras/src/layers/[\w/]*?(\w+)\.py:\d+:\d+: note: called from")
 _FRAME = re.compile(r"File \"([^\"]+\.py)\", line (\d+), in |^(\S+\.py):(\d+):\d+: note: called from", re.MULTILINE)
+#: Files on a device: edgekit's own, the engines that were put there, and Python's.
+_THERE = re.compile(r"\.pyz/|/sites/[0-9a-f]{16}/|/lib/python3\.\d+/")
 _SITE = re.compile(r"\S*/site-packages/")
 _LISTING = re.compile(r":? %\w+ = .*| : \[num_users=.*|\s*See the stack trace for more information\.")
 _CULPRIT = re.compile(r"((?:operator|layer|line of yours) .+?): (.*)\Z", re.DOTALL)
@@ -115,7 +117,7 @@ def _of_user(file: str) -> bool:
     path = Path(file)
     others = (Path(__file__).parents[1], Path(sysconfig.get_path("stdlib")))
     library = "site-packages" in path.parts or any(path.is_relative_to(place) for place in others)
-    return path.is_absolute() and not library
+    return path.is_absolute() and not library and not _THERE.search(file)
 
 
 def _plain(text: str, trace: str) -> str:

@@ -9,14 +9,15 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from edgekit.errors import JobCrashed, UsageError
+from edgekit.jobs.channel import Limits
 from edgekit.jobs.disk import writing
-from edgekit.jobs.process import Context, Limits, Worker
+from edgekit.jobs.process import Context, Worker
 from edgekit.jobs.protocol import Job, Progress, blobs_in, file_in
 from edgekit.jobs.store import BlobStore
 from edgekit.types import Blob
@@ -52,8 +53,8 @@ class Executor:
 
     Thread-safe: callers run independent jobs from several threads, and the executor decides what may run
     side by side. Conversion jobs share one warm worker per context; a timing gets a fresh process (`session`)
-    and the machine for itself. Idle warm workers end when what all workers hold would pass what `parallel_jobs`
-    jobs may use.
+    and the machine for itself. A job on a device takes no place here, and a device runs one at a
+    time. Idle warm workers end when what all workers hold would pass what `parallel_jobs` jobs may use.
 
     Its folder goes with it: blobs, scratch space and one folder per living worker. A job's own folder goes with the
     job; files that the result names are kept as blobs.
@@ -118,12 +119,12 @@ class Executor:
         """
         with self._guard:
             lock = self._locks.setdefault(context.key, threading.Lock())
-        with lock, self._slots, self._borrowed(context) as worker:
+        with lock, self._place(context), self._borrowed(context) as worker:
             return self._execute(worker, job, on_progress)
 
     def run_fresh(self, job: Job[T], context: Context, on_progress: OnProgress = _ignore) -> T:
         """Execute a job in a process of its own: the first load of a new artifact must not hurt another job."""
-        with self._slots, self._fresh(context) as worker:
+        with self._place(context), self._fresh(context) as worker:
             return self._execute(worker, job, on_progress)
 
     @contextmanager
@@ -132,7 +133,7 @@ class Executor:
         with self._fresh(context) as worker:
 
             def run_alone(job: Job[T]) -> T:
-                with self._machine():
+                with self._machine() if context.link is None else self._place(context):
                     return self._execute(worker, job, _ignore)
 
             yield run_alone
@@ -143,6 +144,18 @@ class Executor:
             workers, self._warm = list(self._warm.values()), {}
         for worker in workers:
             self._retire(worker)
+
+    @contextmanager
+    def _place(self, context: Context) -> Iterator[None]:
+        """One of the places on this machine, or the only one of a device; an emulated one takes both."""
+        with ExitStack() as stack:
+            if context.link is not None:
+                with self._guard:
+                    lock = self._locks.setdefault(context.link.key, threading.Lock())
+                stack.enter_context(lock)
+            if context.link is None or context.link.here:
+                stack.enter_context(self._slots)
+            yield
 
     @contextmanager
     def _machine(self) -> Iterator[None]:

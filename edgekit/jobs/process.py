@@ -1,35 +1,32 @@
-"""One worker process, as the host sees it: start, feed, watch, kill."""
+"""One worker, as the host sees it: its messages typed, its files placed, here or on a device."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import selectors
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgekit import errors
-from edgekit.jobs import memory
-from edgekit.jobs.codec import from_json
+from edgekit.jobs.channel import Channel, Limits, start_worker
+from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.disk import writing
-from edgekit.jobs.protocol import Job, Progress, encode_job
+from edgekit.jobs.link import Link
+from edgekit.jobs.protocol import Job, Progress, blobs_in, encode_job, file_in
+from edgekit.types import Blob
 
-#: Seconds between two looks at time and memory.
-POLL_S = 0.2
+#: Seconds that an agent gets to take or give files, besides their own time, and to say that a job ran past its limit.
+ANSWER_S = 60.0
 
-#: Lines at the end of the worker's log that an error quotes, from this many bytes.
-LOG_LINES = 25
-LOG_BYTES = 1 << 16
+#: Bytes per second that files travel with at least.
+SLOWEST = 20_000
 
-#: Seconds that a process gets to end once it has closed its output, or was killed.
-END_S = 5.0
+#: Bytes of a file that travel at once.
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,77 +35,54 @@ class Context:
 
     Attributes:
         name: for messages and progress, such as ``keras@jax``.
-        env: variables on top of the inherited ones.
+        env: variables on top of the inherited ones; those of a device belong to its link.
         python: the interpreter.
+        link: the way to another machine; None for this one.
     """
 
     name: str
     env: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    link: Link | None = None
 
     @property
     def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
         """What makes two contexts the same."""
-        return self.python, tuple(sorted(self.env.items()))
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one job may use.
-
-    Attributes:
-        timeout_s: wall time.
-        memory_bytes: resident memory of the worker and its children.
-    """
-
-    timeout_s: float
-    memory_bytes: int
+        return self.link.key if self.link is not None else self.python, tuple(sorted(self.env.items()))
 
 
 class Worker:
-    """A running ``python -m edgekit.jobs`` with a folder, a home and a log of its own.
+    """A running worker with a folder of its own: a process here, or an agent on a device.
 
     Use `run` for one job after another; after any `JobError` the worker is dead and must be replaced.
     """
 
     def __init__(self, context: Context, folder: Path) -> None:
+        """Args:
+        context: where it runs. What is elsewhere starts with the first job, so that a device that does not answer is
+            an error of that job.
+        folder: its own; the files of a job lie in a folder of it.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
         self.context = context
         self.folder = folder
-        self._buffer = b""
         self._killed = False
-        self._log = folder / "worker.log"
-        home = folder / "home"
-        with writing(folder):
-            (home / "tmp").mkdir(parents=True)
-            (home / "intel").mkdir()
-            (home / "intel" / "openvino_telemetry").write_text("0")  # declined: `import openvino` reports its user else
-            self._log.touch()
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [context.python, "-m", "edgekit.jobs"],
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder,
-                env={**os.environ, **_private(home), **context.env},
-                start_new_session=True,
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
-        self._readable, self._writable = selectors.DefaultSelector(), selectors.DefaultSelector()
-        for pipe, selector, event in (
-            (self._stdin, self._writable, selectors.EVENT_WRITE),
-            (self._stdout, self._readable, selectors.EVENT_READ),
-        ):
-            os.set_blocking(pipe, False)
-            selector.register(pipe, event)
+        self._channel: Channel | None = None
+        if context.link is None:
+            with writing(folder):
+                self._channel = start_worker(folder, context.name, context.python, context.env)
 
     @property
     def alive(self) -> bool:
         """Whether it can take a job."""
-        return not self._killed and self._process.poll() is None
+        return self._channel.alive if self._channel is not None else not self._killed
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory, on this machine, of the worker and its children."""
+        return self._channel.rss_bytes if self._channel is not None else 0
 
     def run(
         self,
@@ -122,154 +96,172 @@ class Worker:
 
         Args:
             job: what to do.
-            job_id: the folder of the job in the worker's own.
+            job_id: the folder of the job in the worker's own: the blobs that it names lie there, and those that
+                the result names will.
             limits: of this job.
             on_progress: told what the job reports.
             watch: called several times a second while the job goes on.
 
         Raises:
             JobError: it crashed, ran past a limit or raised; the worker is dead then.
-            EdgekitError: the job refused its input.
+            EdgekitError: the job refused its input, or the device cannot run it.
         """
-        deadline = time.monotonic() + limits.timeout_s
-
-        def check() -> None:
-            self._enforce(limits, deadline)
-            watch()
-
         try:
-            self._send(json.dumps(encode_job(job, job_id)), check)
-            for event in self._events(check):
-                match event.pop("event"):
-                    case "progress":
-                        on_progress(from_json(Progress, event))
-                    case "result":
-                        return from_json(type(job).result_type(), event["result"])
-                    case "error":
-                        raise _rebuild(event)
-            raise self._crash()
+            if self.context.link is None:
+                return self._run_here(job, job_id, limits, on_progress, watch)
+            return self._run_there(self.context.link, job, job_id, limits, on_progress, watch)
         except BaseException:  # after anything, an interrupt too, the worker's state is unknown
             self.close()
             raise
 
-    @property
-    def rss_bytes(self) -> int:
-        """Resident memory of the worker and its children."""
-        return memory.tree_rss_bytes(self._process.pid)
-
     def kill(self) -> None:
         """Kill the worker and whatever it started, from any thread. A thread in `run` gets a `JobCrashed`."""
-        if self._killed:
-            return
         self._killed = True
-        with suppress(ProcessLookupError, PermissionError):  # all of it has ended; macOS calls that no permission
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._channel is not None:
+            self._channel.kill()
 
     def close(self) -> None:
-        """Kill the worker and free its pipes. For the thread that uses it; safe to call twice."""
-        self.kill()
-        with suppress(subprocess.TimeoutExpired):  # stuck in the kernel: nothing can hurry it
-            self._process.wait(END_S)
-        for end in (self._readable, self._writable, self._process.stdin, self._process.stdout):
-            assert end is not None
-            end.close()
+        """End the worker and free its pipes. For the thread that uses it; safe to call twice."""
+        self._killed = True
+        if self._channel is not None:
+            self._channel.close()  # an agent sees its input end: it kills what it started, and removes its folder
 
-    def _send(self, line: str, check: Callable[[], None]) -> None:
-        """Write a message, which a worker that hangs may never read."""
-        rest = line.encode() + b"\n"
-        while rest:
-            if not self.alive:
-                raise self._crash()
-            if self._writable.select(POLL_S):
-                try:
-                    rest = rest[os.write(self._stdin, rest) :]
-                except BrokenPipeError:
-                    raise self._crash() from None
-            check()
+    def _run_here(
+        self,
+        job: Job[Any],
+        job_id: str,
+        limits: Limits,
+        on_progress: Callable[[Progress], None],
+        watch: Callable[[], None],
+    ) -> Any:
+        assert self._channel is not None
+        deadline = time.monotonic() + limits.timeout_s
 
-    def _events(self, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        """What the worker says, until it ends. A child that it leaves behind may hold its pipe open."""
-        while True:
-            while b"\n" in self._buffer:
-                line, self._buffer = self._buffer.split(b"\n", 1)
-                yield json.loads(line)
-            ended = not self.alive  # looked up first: what it said last is still in the pipe
-            if self._readable.select(0 if ended else POLL_S):
-                piece = os.read(self._stdout, 1 << 16)
-                if not piece:
-                    return
-                self._buffer += piece
-            elif ended:
-                return
-            check()
+        def check() -> None:
+            limits.enforce(self.context.name, deadline, self.rss_bytes)
+            watch()
 
-    def _enforce(self, limits: Limits, deadline: float) -> None:
-        if time.monotonic() > deadline:
-            raise errors.JobTimedOut(
-                "job-timeout",
-                f"the job in {self.context.name} was stopped after {limits.timeout_s:.0f} s.",
-                hint="Allow more with EDGEKIT_JOB_TIMEOUT_S, or choose another route.",
-            )
-        if self.rss_bytes > limits.memory_bytes:
-            raise errors.JobOutOfMemory(
-                "job-out-of-memory",
-                f"the job in {self.context.name} was stopped at {limits.memory_bytes / 2**30:.1f} GiB of memory.",
-                hint="Allow more with EDGEKIT_JOB_MEMORY_GB, or choose another route.",
-            )
+        self._channel.send(json.dumps(encode_job(job, job_id)).encode() + b"\n", check)
+        for event in _told(self._channel.events(check), on_progress):
+            if event["event"] == "result":
+                return from_json(type(job).result_type(), event["result"])
+        raise self._channel.crash()
 
-    def _crash(self) -> errors.JobCrashed | errors.JobOutOfMemory:
-        if self._killed:
-            return errors.JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
+    def _run_there(
+        self,
+        link: Link,
+        job: Job[Any],
+        job_id: str,
+        limits: Limits,
+        on_progress: Callable[[Progress], None],
+        watch: Callable[[], None],
+    ) -> Any:
+        """The same through an agent, which enforces the limits; see `edgekit.jobs.agent` for what is said."""
+        channel = self._channel = self._channel or self._started(link)
+        deadline = float("inf")  # until the device is free
+
+        def check() -> None:
+            if time.monotonic() > deadline:
+                raise _no_answer(self.context.name)
+            watch()
+
+        talk = _Talk(channel, check, self.folder / job_id)
         try:
-            code = self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            code = None
-        tail = self._last_words()
-        if code == -signal.SIGKILL:
-            return errors.JobOutOfMemory(
-                "job-killed",
-                f"the process of {self.context.name} was killed from outside, most likely for memory.",
-                received=tail or None,
-                hint="Close other programs or use a machine with more memory.",
-            )
-        return errors.JobCrashed(
-            "job-crashed",
-            f"the process of {self.context.name} {_cause(code)}.",
-            received=tail or None,
-            hint="This is a fault of the library that ran there; choose another route or version.",
-        )
+            talk.tell({"run": encode_job(job, job_id), "blobs": to_json(blobs_in(job)), **to_json(limits)})
+            for event in _told(channel.events(check), on_progress):
+                if event["event"] == "waiting":
+                    on_progress(Progress(f"waiting for {event['holder']}"))
+                elif event["event"] == "need":
+                    on_progress(Progress("send files"))
+                    deadline = _time_for(blobs_in(job))
+                    talk.send_files(blobs_in(job), event["blobs"])
+                elif event["event"] == "started":
+                    deadline = time.monotonic() + limits.timeout_s + ANSWER_S
+                elif event["event"] == "result":
+                    result = from_json(type(job).result_type(), event["result"])
+                    deadline = _time_for(blobs_in(result))
+                    talk.collect(blobs_in(result))
+                    return result
+            raise channel.crash()
+        except errors.EdgekitError as err:
+            broke = err.code in ("job-crashed", "job-killed") and not channel.killed and not channel.alive
+            explained = link.lost(channel.exit_code(), channel.last_words()) if broke else link.explain(err)
+            if explained is err:
+                raise
+            raise explained from err
 
-    def _last_words(self) -> str:
-        with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - LOG_BYTES))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-LOG_LINES:])
+    def _started(self, link: Link) -> Channel:
+        if self._killed:
+            raise errors.JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
+        log = self.folder / "worker.log"
+        with writing(log):
+            log.touch()
+        channel = Channel(link.start(log), self.context.name, log)
+        if self._killed:  # meanwhile
+            channel.kill()
+        return channel
 
 
-def _cause(code: int | None) -> str:
-    """How a process ended."""
-    if code is None:
-        return "closed its output without a result"
-    if code >= 0:
-        return f"died with exit status {code}"
-    try:
-        return f"died with signal {signal.Signals(-code).name}"
-    except ValueError:  # real-time signals have numbers only
-        return f"died with signal {-code}"
+class _Talk:
+    """Messages and files between a worker and its agent, for one job."""
+
+    def __init__(self, channel: Channel, check: Callable[[], None], folder: Path) -> None:
+        self._channel, self._check, self._folder = channel, check, folder
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self._channel.send(json.dumps(message).encode() + b"\n", self._check)
+
+    def send_files(self, blobs: Iterable[Blob], offsets: Mapping[str, int]) -> None:
+        """Send what is missing there, from where it broke off the last time."""
+        by_digest = {blob.sha256: blob for blob in blobs}
+        for digest, offset in offsets.items():
+            blob = by_digest[digest]
+            self.tell({"content": digest, "offset": offset, "size": blob.size - offset})
+            with file_in(self._folder, blob).open("rb") as content:
+                content.seek(offset)
+                while piece := content.read(_PIECE):
+                    self._channel.send(piece, self._check)
+
+    def collect(self, blobs: Sequence[Blob]) -> None:
+        """Fetch the files that a result names. `BlobStore.keep` trusts their digests, so they are proven here."""
+        self.tell({"collect": to_json(blobs)})
+        for blob in blobs:
+            digest, path = hashlib.sha256(), file_in(self._folder, blob)
+            with writing(path), path.open("wb") as file:
+                for piece in self._channel.content(blob.size, self._check):
+                    digest.update(piece)
+                    file.write(piece)
+            if digest.hexdigest() != blob.sha256:
+                raise errors.MissingError(
+                    "damaged-transfer",
+                    f"{blob.name} came from the device otherwise than it was announced.",
+                    hint="Run the command again; if it happens twice, check the disk of the device.",
+                )
 
 
-def _private(home: Path) -> dict[str, str]:
-    """Variables that keep a library's caches, settings and telemetry inside the job's own folder."""
-    return {
-        "HOME": str(home),
-        "TMPDIR": str(home / "tmp"),
-        "XDG_CACHE_HOME": str(home / ".cache"),
-        "XDG_CONFIG_HOME": str(home / ".config"),
-        "XDG_DATA_HOME": str(home / ".local" / "share"),
-        "KERAS_HOME": str(home / ".keras"),
-        "NNCF_CI": "1",  # switches NNCF's telemetry off, which is on by default
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "PYTHONUNBUFFERED": "1",
-    }
+def _time_for(blobs: Iterable[Blob]) -> float:
+    """When files that travel should have arrived."""
+    return time.monotonic() + ANSWER_S + sum(blob.size for blob in blobs) / SLOWEST
+
+
+def _no_answer(name: str) -> errors.MissingError:
+    return errors.MissingError(
+        "device-timeout",
+        f"{name} is connected and does not go on.",
+        hint="Look at the device: it may be overloaded, or its disk may hang.",
+    )
+
+
+def _told(events: Iterable[dict[str, Any]], on_progress: Callable[[Progress], None]) -> Iterator[dict[str, Any]]:
+    """Everything but progress, which is passed on, and errors, which are raised."""
+    for event in events:
+        if event["event"] == "progress":
+            del event["event"]
+            on_progress(from_json(Progress, event))
+        elif event["event"] == "error":
+            raise _rebuild(event)
+        else:
+            yield event
 
 
 def _rebuild(event: dict[str, Any]) -> errors.EdgekitError:

@@ -33,7 +33,7 @@ def main() -> None:
     """Serve jobs until stdin ends."""
     events = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # a library that prints cannot corrupt the protocol
-    _pin()
+    refused = _pin()
     faulthandler.enable(all_threads=False)  # a crash leaves a Python stack in the log
     lines: queue.Queue[Optional[str]] = queue.Queue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
@@ -41,20 +41,34 @@ def main() -> None:
         line = lines.get()
         if line is None:
             return
-        serve(json.loads(line), Path.cwd(), events)
+        serve(json.loads(line), Path.cwd(), events, refused)
         lines.task_done()
         _reset_libraries()
 
 
-def _pin() -> None:
-    """Keep this process on the CPUs of ``EDGEKIT_CPUS``, before an engine counts them."""
+def _pin() -> Optional[EdgekitError]:
+    """Keep this process on the CPUs of ``EDGEKIT_CPUS``, before an engine counts them; an error is the jobs'."""
     cpus = os.environ.get("EDGEKIT_CPUS")
-    if cpus:
-        os.sched_setaffinity(0, {int(cpu) for cpu in cpus.split(",")})
+    if not cpus:
+        return None
+    from edgekit.runtimes.cpus import choose_cpus  # reads the machine: only where it is asked for
+
+    try:
+        os.sched_setaffinity(0, set(choose_cpus(cpus)))
+    except EdgekitError as error:
+        return error
+    return None
 
 
-def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:
-    """Execute one job and write its events."""
+def serve(envelope: dict[str, Any], root: Path, events: TextIO, refused: Optional[EdgekitError] = None) -> None:
+    """Execute one job and write its events.
+
+    Args:
+        envelope: of the job.
+        root: folder of the worker.
+        events: to the host.
+        refused: why this process can run no job.
+    """
 
     def emit(event: str, **fields: Any) -> None:
         events.write(json.dumps({"event": event, **fields}) + "\n")
@@ -64,6 +78,8 @@ def serve(envelope: dict[str, Any], root: Path, events: TextIO) -> None:
 
     folder = root / str(envelope["id"])
     try:
+        if refused is not None:
+            raise refused
         job = decode_job(envelope)
         result = job.run(Workspace(folder, report))
         emit("result", result=to_json(result))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from edgekit.devices import Device, open_device
+from edgekit.devices.on_runtime import runtime_on
+from edgekit.errors import EdgekitError
 from edgekit.figures import BenchRow, Pays
 from edgekit.kit import Kit
 from edgekit.latency.explain import Explainer
@@ -14,10 +16,57 @@ from edgekit.latency.measure import Run, measure
 from edgekit.latency.measured import BenchSettings, Candidate, Measured
 from edgekit.latency.validity import timing_reasons
 from edgekit.results import unique
-from edgekit.runtimes import runtime_for
 from edgekit.selection import Selected
 from edgekit.types import Blob, Verdict
 from edgekit.workbench import Workbench
+
+
+def time_on_each(
+    places: Sequence[Device],
+    chosen: Sequence[Selected],
+    inputs: Sequence[Mapping[str, Blob]],
+    settings: BenchSettings,
+    work: Workbench,
+) -> tuple[BenchRow, ...]:
+    """`time_artifacts` on every device, side by side; one of several that cannot be reached gives rows that say so."""
+
+    def time_there(device: Device) -> tuple[BenchRow, ...]:
+        mine = [pair for pair in zip(chosen, inputs, strict=True) if device.serves(pair[0].runtime)]
+        error = unreached(device, places)
+        if error is not None:
+            return tuple(not_timed(one, given, settings, work, device, error) for one, given in mine)
+        return time_artifacts([one for one, _ in mine], [given for _, given in mine], settings, work, device)
+
+    return tuple(row for rows in work.side_by_side(time_there, places) for row in rows)
+
+
+def unreached(device: Device, places: Sequence[Device]) -> EdgekitError | None:
+    """Why one of several devices cannot be used.
+
+    Raises:
+        EdgekitError: it is the only one.
+    """
+    try:
+        device.context()
+    except EdgekitError as error:
+        if len(places) == 1:
+            raise
+        return error
+    return None
+
+
+def not_timed(
+    one: Selected,
+    given: Mapping[str, Blob],
+    settings: BenchSettings,
+    work: Workbench,
+    device: Device,
+    error: EdgekitError,
+) -> BenchRow:
+    """The row of an artifact on a device that cannot be reached."""
+    candidate = _candidate(one, given, work, device)
+    nothing = Measured(candidate, settings.scenario, settings.batch or 1, candidate.options, error=error)
+    return artifact_row(one, nothing, device)
 
 
 def time_artifacts(
@@ -44,6 +93,8 @@ def candidates_of(
     chosen: Sequence[Selected], inputs: Sequence[Mapping[str, Blob]], work: Workbench, device: Device
 ) -> list[Candidate]:
     """Artifacts as `in_turns` takes them; see `time_artifacts`."""
+    for one in chosen:
+        device.require(one.runtime)
     return [_candidate(one, given, work, device) for one, given in zip(chosen, inputs, strict=True)]
 
 
@@ -109,11 +160,9 @@ def _once(candidate: Candidate, settings: BenchSettings, work: Workbench, device
 
 def _candidate(one: Selected, inputs: Mapping[str, Blob], work: Workbench, device: Device) -> Candidate:
     artifact = one.artifact
-    runtime = runtime_for(artifact.target)
-    runtime.require()
     return Candidate(
         name=artifact.name.strip(),
-        runtime=runtime.name,
+        runtime=one.runtime.name,
         files=tuple(work.executor.add(file) for file in one.files),
         inputs=inputs,
         options=device.options(),
@@ -126,6 +175,7 @@ def artifact_row(one: Selected, timed: Measured, device: Device) -> BenchRow:
     known = one.kit.manifest.source if one.kit is not None else None
     return replace(
         timing_row(timed, device, one.path, one.artifact.target, one.artifact.precision),
+        runtime=runtime_on(one.runtime, device),
         sha256=one.artifact.sha256,
         source=known.path if known is not None else None,
         source_sha256=known.sha256 if known is not None else None,

@@ -96,7 +96,7 @@ def _unusable(parent: Measured, child: Measured) -> str | None:
         if side.error is not None or not side.openings:
             return f"{name} was not timed: {side.error.message if side.error else 'it has no openings.'}"
         if side.openings[0].environment.emulated:
-            return "the CPU is emulated, so these times are not representative of a device."
+            return "the CPU or GPU is emulated, so these times are not representative of a device."
     if parent.batch != child.batch and parent.scenario != "throughput":
         return f"the batch differs: {parent.batch} against {child.batch}."
     return None

@@ -53,12 +53,13 @@ def compared(
 
     A row without such a partner is not comparable, and says so: silence would read as "no regression".
     """
-    known = {_identity(row): row for row in baseline}
+    known = {_identity(row): row for row in baseline} | {(*_identity(row), row.device): row for row in baseline}
+    before = [known.get((*_identity(row), row.device)) or known.get(_identity(row)) for row in rows]
     return tuple(
-        compare_rows(row, known[_identity(row)], max_regression=max_regression)
-        if _identity(row) in known
+        compare_rows(row, old, max_regression=max_regression)
+        if old is not None
         else alone(row.artifact, row.name, f"the baseline holds no {row.name} of this model, only {_listed(baseline)}.")
-        for row in rows
+        for row, old in zip(rows, before, strict=True)
     )
 
 
@@ -67,7 +68,7 @@ def alone(artifact: str, name: str, reason: str, *, baseline: str = "") -> Compa
     return Comparison(artifact, baseline, None, None, "not comparable", False, (reason,), name)
 
 
-def _identity(row: BenchRow) -> tuple[str | None, str]:
+def _identity(row: BenchRow) -> tuple[str | None, ...]:
     """What makes two timings the same thing at different times: the model's file name, target and precision."""
     return Path(row.source).name if row.source else None, row.name
 

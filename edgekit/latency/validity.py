@@ -48,7 +48,7 @@ def timing_reasons(measured: Measured) -> tuple[str, ...]:
     if not measured.openings:
         return ()
     if measured.openings[0].environment.emulated:
-        return ("the CPU is emulated, so these times are not representative of a device.",)
+        return ("the CPU or GPU is emulated, so these times are not representative of a device.",)
     return tuple(_reasons(measured))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from edgekit.devices import open_device
+from edgekit.devices import Device, opened_devices
 from edgekit.errors import UsageError
 from edgekit.figures import ArtifactResult
 from edgekit.kit import Kit
@@ -121,7 +121,9 @@ def quantize(
     )
     kit, parents = parents_in_kit(path, target)
     plans = planned(parents, options)
-    with workbench(reporter) as bench:
+    with opened_devices(device) as (where,), workbench(reporter) as bench:
+        if pays or must_pay:
+            where.context()  # one that cannot be reached is known before the work begins
         shares = read_data(
             data,
             eval_data,
@@ -137,7 +139,7 @@ def quantize(
         rows = tuple(one.row(kit) for one in made)
         if pays or must_pay:
             bench.executor.release_all()
-            rows = _with_pays(kit, rows, found.evaluation, bench, device)
+            rows = _with_pays(kit, rows, found.evaluation, bench, where)
         verdict = worst(row.verdict for row in rows)
         result = QuantizeResult(
             ok=holds(verdict, strict=strict) and not (must_pay and _some_do_not_pay(rows)),
@@ -230,9 +232,9 @@ def _most_samples(options: QuantizeOptions) -> int:
 
 
 def _with_pays(
-    kit: Kit, rows: tuple[ArtifactResult, ...], reference: Reference, bench: Workbench, device: str
+    kit: Kit, rows: tuple[ArtifactResult, ...], reference: Reference, bench: Workbench, device: Device
 ) -> tuple[ArtifactResult, ...]:
-    pays = pays_in_kit(kit, [row.sha256 for row in rows if row.sha256], reference.inputs, bench, open_device(device))
+    pays = pays_in_kit(kit, [row.sha256 for row in rows if row.sha256], reference.inputs, bench, device)
     return tuple(replace(row, pays=(pays[row.sha256],) if row.sha256 in pays else ()) for row in rows)
 
 

@@ -74,8 +74,18 @@ class Line:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every reason once."""
+        return unique(reason for _, reason in self.told)
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """What each reason is about, and the reason; the device is named where it is not this machine."""
         of_parity = self.made.parity.reasons if self.made is not None and self.made.parity is not None else ()
-        return unique([*of_parity, *(reason for part in self._parts() for reason in part.reasons)])
+        found = [(self.name, reason) for reason in of_parity]
+        for part in self._parts():
+            device = "local" if isinstance(part, ArtifactResult) else part.device
+            label = self.name if device == "local" else f"{self.name} on {device}"
+            found += [(label, reason) for reason in part.reasons]
+        return tuple(dict.fromkeys(found))
 
     @property
     def size_bytes(self) -> int | None:
@@ -349,8 +359,10 @@ def defaults(summary: Summary) -> tuple[str, ...]:
 def reasons_by_text(summary: Summary) -> dict[str, tuple[str, ...]]:
     """Every reason once, with the artifacts and ways to run the source that it is about."""
     found: dict[str, list[str]] = {}
-    every: list[Line | BenchRow] = [*summary.lines, *summary.sources]
-    for one in every:
+    for line in summary.lines:
+        for label, reason in line.told:
+            found.setdefault(reason, []).append(label)
+    for one in summary.sources:
         for reason in one.reasons:
             found.setdefault(reason, []).append(one.name)
     return {reason: tuple(names) for reason, names in found.items()}

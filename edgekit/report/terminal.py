@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.report import history, tables, text
 from edgekit.report.collect import Document, Summary, defaults, summarise
 from edgekit.report.comparison import comparison_view
+from edgekit.report.terminal_devices import devices_view
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_layers import layers_view
 from edgekit.report.terminal_parts import (
@@ -22,6 +23,7 @@ from edgekit.report.terminal_parts import (
     titled,
     unmade,
 )
+from edgekit.report.terminal_prepare import prepare_view
 from edgekit.report.terminal_profile import profiles_view
 from edgekit.report.terminal_quantize import quantize_view, ranking, recipes, sensitivity_view
 from edgekit.report.terminal_routes import routes_view
@@ -173,10 +175,12 @@ VIEWS: dict[str, Callable[[Any], RenderableType]] = {
     "edgekit.bench/1": _bench_view,
     "edgekit.check/1": _check_view,
     "edgekit.compare/1": comparison_view,
+    "edgekit.devices/1": devices_view,
     "edgekit.doctor/1": doctor_view,
     "edgekit.export/1": _made_view,
     "edgekit.inspect/1": inspection_view,
     "edgekit.predict/1": _prediction_view,
+    "edgekit.prepare/1": prepare_view,
     "edgekit.quantize/1": _quantize_view,
     "edgekit.report/1": _report_view,
     "edgekit.routes/1": routes_view,

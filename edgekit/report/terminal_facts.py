@@ -21,7 +21,7 @@ def doctor_view(result: Doctor) -> RenderableType:
     from rich.text import Text
 
     machine = result.machine
-    facts = _facts(
+    facts = fact_table(
         {
             "edgekit": f"{result.edgekit}, Python {result.python}",
             "machine": ", ".join(
@@ -30,7 +30,7 @@ def doctor_view(result: Doctor) -> RenderableType:
                     machine.board,
                     machine.cpu or machine.architecture,
                     f"{len(machine.affinity)} CPUs usable",
-                    _memory(machine.memory_bytes),
+                    memory(machine.memory_bytes),
                 )
                 if part
             ),
@@ -57,7 +57,7 @@ def inspection_view(result: Inspection) -> RenderableType:
         for name, found in result.quantization.items()
     }
     versions = ", ".join(f"{name} {version}" for name, version in result.format.items())
-    facts = _facts(
+    facts = fact_table(
         {
             "kind": f"{result.kind}, {result.precision or 'precision unknown'}, {text.size(result.size_bytes)}",
             "format": versions or "unknown",
@@ -100,7 +100,8 @@ def _package(package: Package) -> Text:
     return Text(f"{package.name} {package.version}{old}", style="red" if old else "")
 
 
-def _facts(facts: dict[str, str]) -> Table:
+def fact_table(facts: dict[str, str]) -> Table:
+    """Names and what is known of each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -112,5 +113,6 @@ def _facts(facts: dict[str, str]) -> Table:
     return table
 
 
-def _memory(count: int | None) -> str:
+def memory(count: int | None) -> str:
+    """A machine's memory in words; empty where it is not known."""
     return f"{count / 2**30:.1f} GiB memory" if count else ""

@@ -34,7 +34,9 @@ class OpenOptions:
     Attributes:
         threads: inference threads; None is the engine's own choice.
         precision: what the engine should compute in: ``f32`` pins it, None is the engine's own choice.
-        accelerator: what to run on, ``CPU`` or a name the engine knows.
+        accelerator: what to run on, ``CPU`` or a name the engine knows; its options may follow, see
+            `edgekit.runtimes.placement.split_accelerator`.
+        allow_fallback: run on the CPU where the accelerator is not there or takes no operator, instead of refusing.
         cache: a folder where the engine keeps what it compiled: read where it is there, else written. Only for a
             runtime with `Runtime.caches`; None keeps nothing.
     """
@@ -42,6 +44,7 @@ class OpenOptions:
     threads: Optional[int] = None
     precision: Optional[str] = "f32"
     accelerator: str = "CPU"
+    allow_fallback: bool = False
     cache: Optional[str] = None
 
 
@@ -286,14 +289,18 @@ def refuse_off_cpu(engine: str, placement: str) -> None:
         )
 
 
+#: Beginnings of lines that only say where an engine stopped, or that it did.
+_NO_WORDS = ("Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully converted", "Summary:")
+
+
 def engine_words(err: Exception, path: Optional[Path] = None) -> str:
     """The first line of an engine's error that says something, without codes and folders."""
     for line in str(err).splitlines():
         text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line.strip())
         if path is not None:
             text = text.replace(str(path), path.name)
-        if text and not text.startswith(("Exception from ", "Check '")):
-            return text[:300]
+        if text and not text.startswith(_NO_WORDS):
+            return text.lstrip("- ").replace(" with a message:", "")[:300]
     return type(err).__name__
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from edgekit.jobs.protocol import Job, Workspace
-from edgekit.runtimes.base import OpenOptions, Runtime
-from edgekit.runtimes.registry import RUNTIMES
+from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.registry import installed_runtime
 from edgekit.types import Blob
 
 
@@ -43,7 +43,7 @@ class CachedLoadJob(Job[CachedLoad]):
     cache: tuple[Blob, ...] = ()
 
     def run(self, work: Workspace) -> CachedLoad:
-        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        runtime = installed_runtime(self.runtime)
         if not runtime.caches:
             return CachedLoad((), None)
         runtime.version()  # imports the engine

@@ -18,6 +18,9 @@ from typing import Optional
 
 import numpy as np
 
+#: Set for processes whose GPU is in software, see `edgekit.devices.software_gpu`.
+SOFTWARE_GPU_VARIABLE = "EDGEKIT_SOFTWARE_GPU"
+
 PROC = Path("/proc")
 SYS = Path("/sys")
 
@@ -91,7 +94,7 @@ class Environment:
         memory_bytes: of the machine.
         container: kind of container, ``docker`` for one; None where there is no sign of one.
         virtual: whether a hypervisor shows; None where that cannot be known.
-        emulated: whether another CPU is emulated in software: latency means nothing then.
+        emulated: whether another CPU, or the GPU, is emulated in software: latency means nothing then.
         python, numpy: versions.
         os: such as ``Debian GNU/Linux 12 (bookworm)``.
         kernel: name and release.
@@ -138,7 +141,7 @@ def probe(proc: Path = PROC, sys: Path = SYS) -> Environment:
         memory_bytes=_memory_bytes(proc),
         container=_container(proc),
         virtual=_virtual(proc, sys, flags),
-        emulated=_emulated(proc, sys),
+        emulated=_emulated(proc, sys) or SOFTWARE_GPU_VARIABLE in os.environ,
         python=platform.python_version(),
         numpy=np.__version__,
         os=_os_name(),

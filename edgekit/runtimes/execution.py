@@ -29,7 +29,7 @@ class OperatorGroup:
         role: ``product`` (convolutions, matrix products, recurrent cells), ``conversion`` between number formats,
             ``layout`` (moves data), or ``other``.
         format: what it computes in, such as ``i8`` or ``f32``; empty where the engine does not tell.
-        unit: what executes it: ``XNNPACK`` or ``built-in`` in LiteRT, else the device or provider.
+        unit: what executes it: ``XNNPACK``, ``built-in`` or an accelerator in LiteRT, else the device or provider.
         count: operators.
         share: of the profiled time; None without a profile.
     """
@@ -123,7 +123,7 @@ _KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] =
         ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"),
         (
             *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather"),
-            *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity"),
+            *("ReorderInput", "ReorderOutput", "Expand", "Tile", "Shape", "Identity", "MemcpyFromHost", "MemcpyToHost"),
         ),
     ),
     "tflite": (

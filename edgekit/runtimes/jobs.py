@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -13,13 +13,20 @@ from edgekit.errors import ModelError
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.array_file import ArrayFile
 from edgekit.runtimes.base import Arrays, OpenOptions, Runtime, Session
-from edgekit.runtimes.registry import RUNTIMES
+from edgekit.runtimes.clusters import on_cluster
+from edgekit.runtimes.environment import probe
+from edgekit.runtimes.registry import installed_runtime
 from edgekit.runtimes.timing import Opening, TimingPlan, time_opening
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
 
 #: Batches of each further size that are run.
 REPEATED = 2
+
+#: On an emulated CPU times mean nothing: the first inference, one more and a timed one test the path.
+_PATH_ONLY: dict[str, Any] = {
+    "warmup_min_runs": 0, "warmup_min_s": 0.0, "min_runs": 1, "min_s": 0.0, "max_s": 0.0,
+}  # fmt: skip
 
 #: Samples that are run in the precision of the engine's own choice: for information, at the cost of a compilation.
 UNPINNED = 8
@@ -82,9 +89,9 @@ class RunJob(Job[RunResult]):
     unpinned: bool = False
 
     def run(self, work: Workspace) -> RunResult:
-        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        runtime = installed_runtime(self.runtime)
         inputs = load_arrays(work, self.inputs)
-        with runtime.open(work.path(self.files[0]), self.options) as session:
+        with runtime.open(work.path(self.files[0]), on_cluster(self.options)) as session:
             fixed = session.signature.batch
             batches = self.batches if fixed is None else (fixed,)
             work.progress(Progress(f"run on {self.runtime} with batch {batches[0]}"))
@@ -180,7 +187,7 @@ class TensorsJob(Job[TensorsResult]):
     whole: bool = False
 
     def run(self, work: Workspace) -> TensorsResult:
-        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        runtime = installed_runtime(self.runtime)
         inputs = load_arrays(work, self.inputs)
         samples = min(len(array) for array in inputs.values())
         kept: dict[str, Optional[ArrayFile]] = {}
@@ -230,9 +237,10 @@ class TimeJob(Job[Opening]):
     plan: TimingPlan
 
     def run(self, work: Workspace) -> Opening:
-        runtime: Runtime = RUNTIMES[self.runtime].load()()
+        runtime = installed_runtime(self.runtime)
         batch = {name: first_samples(array, self.plan.batch) for name, array in load_arrays(work, self.inputs).items()}
-        return time_opening(runtime, work.path(self.files[0]), batch, self.options, self.plan, work)
+        plan = replace(self.plan, **_PATH_ONLY) if probe().emulated else self.plan
+        return time_opening(runtime, work.path(self.files[0]), batch, on_cluster(self.options), plan, work)
 
 
 def run_samples(session: Session, inputs: Mapping[str, np.ndarray], batch: int) -> Arrays:

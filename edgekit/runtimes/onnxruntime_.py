@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import numpy as np
 
+from edgekit.errors import MissingError
 from edgekit.runtimes.base import (
     Arrays,
     OpenOptions,
@@ -22,19 +23,23 @@ from edgekit.runtimes.base import (
     refuse_off_cpu,
     unloadable,
 )
+from edgekit.runtimes.onnx_providers import (
+    RECORD_PLACEMENT,
+    REMOTE,
+    Witness,
+    assigned,
+    label,
+    provider_named,
+    provider_settings,
+    seen_for,
+    telling,
+)
 from edgekit.runtimes.onnx_types import weight_formats
+from edgekit.runtimes.placement import native_words, share, units_of
 from edgekit.types import Effective, Reading, TensorSpec
 
 if TYPE_CHECKING:
     import onnxruntime
-
-_SUFFIX = "ExecutionProvider"
-
-#: Providers that send the samples to a service.
-_REMOTE = ("AzureExecutionProvider",)
-
-#: Accelerators whose common name is not the provider's.
-_ALIASES = {"directml": "dml"}
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -51,15 +56,15 @@ _DTYPES = {
     "tensor(bool)": "bool",
 }
 
-#: Asks for the record of which operator was placed where (onnxruntime 1.24 and later; earlier ones ignore it).
-RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
+_CPU = "CPUExecutionProvider"
 
 
 class OnnxRuntime(Runtime):
     """ONNX Runtime, by default on the CPU.
 
-    The CPU provider computes in the types that the file declares, so ``options.precision`` has no effect. What it
-    keeps in ``options.cache`` is the graph as optimized for this machine.
+    The CPU provider computes in the types that the file declares, so ``options.precision`` has no effect there; other
+    providers are told, see `edgekit.runtimes.onnx_providers`. What it keeps in ``options.cache`` is the graph as
+    optimized for this machine's CPU.
     """
 
     name = "onnxruntime"
@@ -76,23 +81,50 @@ class OnnxRuntime(Runtime):
 
         check_open(path, options)
         onnxruntime.disable_telemetry_events()
-        available = [name for name in onnxruntime.get_available_providers() if name not in _REMOTE]
-        provider = provider_named(options.accelerator, available)
+        provider = _wanted_provider(options)
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors only
         settings.add_session_config_entry(RECORD_PLACEMENT, "1")
         if options.threads is not None:
             settings.intra_op_num_threads = options.threads
             settings.inter_op_num_threads = 1
-        optimized = None if options.cache is None else Path(options.cache) / "optimized.onnx"
-        file = path if optimized is None else _cached(settings, path, optimized)
-        try:
-            engine = onnxruntime.InferenceSession(str(file), settings, providers=[provider])
-        except Exception as err:  # its exceptions derive from Exception alone
-            raise unloadable("onnxruntime", path, err) from err
-        session = OnnxSession(engine, path, from_cache=file == optimized)
-        session.require(provider, options.accelerator)
-        return session
+        if provider == _CPU:
+            optimized = None if options.cache is None else Path(options.cache) / "optimized.onnx"
+            file = path if optimized is None else _cached(settings, path, optimized)
+            try:
+                engine = onnxruntime.InferenceSession(str(file), settings, providers=[provider])
+            except Exception as err:  # its exceptions derive from Exception alone
+                raise unloadable("onnxruntime", path, err) from err
+            return OnnxSession(engine, path, from_cache=file == optimized)
+        return self._open_on(provider, path, settings, options)
+
+    def _open_on(self, provider: str, path: Path, settings: Any, options: OpenOptions) -> OnnxSession:
+        """A session whose first inference tells where it ran.
+
+        Raises:
+            MissingError: the provider cannot be used.
+        """
+        import onnxruntime
+
+        witness = Witness(settings)
+        given = [provider_settings(provider, options)]
+        with native_words() as said:
+            try:
+                engine = onnxruntime.InferenceSession(
+                    str(path), settings, providers=[provider], provider_options=given, enable_fallback=0
+                )
+                active = engine.get_providers()
+            except Exception as err:  # its exceptions derive from Exception alone
+                witness.drop()
+                there = self.open(path, replace(options, accelerator="CPU"))  # raises where the file is at fault
+                if options.allow_fallback:
+                    return there
+                there.close()
+                raise _unusable(provider, telling(said(), err)) from err
+            if provider not in active and not options.allow_fallback:
+                witness.drop()
+                raise _unusable(provider, telling(said()))
+        return OnnxSession(engine, path, witness, "" if options.allow_fallback else provider)
 
 
 class OnnxSession(Session):
@@ -100,17 +132,35 @@ class OnnxSession(Session):
 
     Timing (`prepare`) includes what ``InferenceSession.run`` does: it reads the caller's arrays in place on the
     CPU, copies them to an accelerator, and returns new output arrays. `bind` gives it arrays for the outputs too.
+
+    On an accelerator the first inference is profiled: what ran where is known from then on.
+
+    Args:
+        engine: the opened file.
+        path: of the file.
+        witness: of an engine that may use an accelerator.
+        required: the provider that some operator has to run on; empty for none.
+        from_cache: whether the graph was read from ``OpenOptions.cache``.
     """
 
     copies = "outputs"
 
-    def __init__(self, engine: onnxruntime.InferenceSession, path: Path, *, from_cache: bool = False) -> None:
+    def __init__(
+        self,
+        engine: onnxruntime.InferenceSession,
+        path: Path,
+        witness: Optional[Witness] = None,
+        required: str = "",
+        *,
+        from_cache: bool = False,
+    ) -> None:
         self._engine: Optional[onnxruntime.InferenceSession] = engine
         self._bound: object = None
         self._from_cache = from_cache
         self.signature = make_signature(map(_spec, engine.get_inputs()), map(_spec, engine.get_outputs()), path)
         self._outputs = [spec.name for spec in self.signature.outputs]
-        self._placement = _placement(engine)
+        self._witness, self._required = witness, required
+        self._placement = _placement(engine) if witness is None else Reading(None, "not reported")
         self._precision = _precision(path, self.signature.inputs + self.signature.outputs)
 
     @property
@@ -121,31 +171,22 @@ class OnnxSession(Session):
         """Placement as the engine records it; precision from the types of the weights in the file."""
         return Effective(precision=self._precision, placement=self._placement)
 
-    def require(self, provider: str, asked: str) -> None:
-        """Refuse a session that fell back to another provider.
-
-        Raises:
-            MissingError: the provider is not in use, or no operator was placed on it.
-        """
-        assert self._engine is not None
-        active = self._engine.get_providers()
-        placed = (self._placement.value or "").split(", ")
-        label = _label(provider)
-        if provider not in active:
-            raise accelerator_missing("onnxruntime", asked, [_label(name) for name in active], "it fell back.")
-        if self._placement.how == "engine" and not any(part.split(" ")[0] == label for part in placed):
-            reason = f"it placed every operator elsewhere ({self._placement.value})."
-            raise accelerator_missing("onnxruntime", asked, [_label(name) for name in active], reason)
-
     def close(self) -> None:
+        if self._witness is not None:
+            self._witness.drop()
         self._engine = self._bound = None
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         assert self._engine is not None, "the session is closed"
-        return dict(zip(self._outputs, self._engine.run(self._outputs, dict(inputs))))
+        outputs = self._engine.run(self._outputs, dict(inputs))
+        if self._witness is not None:
+            self._settle(self._witness)
+        return dict(zip(self._outputs, outputs))
 
     def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
         assert self._engine is not None, "the session is closed"
+        if self._witness is not None:
+            self._run(inputs)
         run, names, feed = self._engine.run, self._outputs, dict(inputs)
         return lambda: run(names, feed)
 
@@ -154,7 +195,7 @@ class OnnxSession(Session):
 
         engine = self._engine
         assert engine is not None, "the session is closed"
-        refuse_off_cpu("onnxruntime", ", ".join(_label(name) for name in engine.get_providers()))
+        refuse_off_cpu("onnxruntime", ", ".join(label(name) for name in engine.get_providers()))
         feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         outputs: list[np.ndarray] = engine.run(self._outputs, feed)  # tells the shapes of free outputs
         binding = engine.io_binding()
@@ -171,6 +212,16 @@ class OnnxSession(Session):
 
         return infer
 
+    def _settle(self, witness: Witness) -> None:
+        """Read where the first inference ran, and refuse it where that is elsewhere."""
+        self._witness = None
+        self._placement = witness.placement(self._engine)
+        if self._required and label(self._required) not in units_of(self._placement.value):
+            reason = f"it placed every operator elsewhere ({self._placement.value})."
+            assert self._engine is not None  # it has just run
+            present = [label(name) for name in self._engine.get_providers()]
+            raise accelerator_missing("onnxruntime", label(self._required), present, reason)
+
 
 def _cached(settings: Any, path: Path, optimized: Path) -> Path:
     """The optimized graph, to be loaded as it is; where there is none, it is written while loading."""
@@ -183,18 +234,24 @@ def _cached(settings: Any, path: Path, optimized: Path) -> Path:
     return path
 
 
-def provider_named(accelerator: str, available: list[str]) -> str:
-    """The provider of an accelerator's name, in any case: ``cuda`` is ``CUDAExecutionProvider``."""
-    asked = accelerator.casefold()
-    asked = _ALIASES.get(asked, asked)
-    for provider in available:
-        if _label(provider).casefold() == asked:
-            return provider
-    raise accelerator_missing("onnxruntime", accelerator, [_label(provider) for provider in available])
+def _wanted_provider(options: OpenOptions) -> str:
+    """The provider that is asked for, or the CPU's where it may stand in."""
+    import onnxruntime
+
+    try:
+        return provider_named(options.accelerator, onnxruntime.get_available_providers())
+    except MissingError:
+        if not options.allow_fallback:
+            raise
+        return _CPU
 
 
-def _label(provider: str) -> str:
-    return provider[: -len(_SUFFIX)] if provider.endswith(_SUFFIX) else provider
+def _unusable(provider: str, reason: str) -> MissingError:
+    import onnxruntime
+
+    present = [label(name) for name in onnxruntime.get_available_providers() if name not in (*REMOTE, provider)]
+    words = f"{reason} {seen_for(label(provider))}".strip()
+    return accelerator_missing("onnxruntime", label(provider), present, words)
 
 
 def _spec(node: Any) -> TensorSpec:
@@ -205,20 +262,12 @@ def _spec(node: Any) -> TensorSpec:
 
 
 def _placement(engine: Any) -> Reading:
-    """``CPU``, or the share of operators on each unit: ``CUDA 12/14, CPU 2/14``."""
-    counts: dict[str, int] = Counter()
-    if hasattr(engine, "get_provider_graph_assignment_info"):
-        for part in engine.get_provider_graph_assignment_info():
-            counts[_label(part.ep_name)] += len(part.get_nodes())
-    if len(counts) == 1:
-        return Reading(next(iter(counts)), "engine")
-    if counts:
-        total = sum(counts.values())
-        return Reading(", ".join(f"{name} {count}/{total}" for name, count in counts.items()), "engine")
-    active = [_label(name) for name in engine.get_providers()]
-    if active == ["CPU"]:  # there is nothing else that it could use
-        return Reading("CPU", "engine")
-    return Reading(None, "not reported")
+    """Of an engine that has the CPU provider alone, which the record of the assignment is complete for."""
+    value = share((label(part.ep_name), node.op_type) for part in assigned(engine) for node in part.get_nodes())
+    active = [label(name) for name in engine.get_providers()]
+    if value is None and active == ["CPU"]:  # there is nothing else that it could use
+        value = "CPU"
+    return Reading(value, "engine") if value else Reading(None, "not reported")
 
 
 def _precision(path: Path, tensors: tuple[TensorSpec, ...]) -> Reading:

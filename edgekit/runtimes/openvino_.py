@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import numpy as np
 
+from edgekit.errors import MissingError, ModelError
 from edgekit.runtimes.base import (
     Arrays,
     OpenOptions,
@@ -22,6 +24,9 @@ from edgekit.runtimes.base import (
     refuse_off_cpu,
     unloadable,
 )
+from edgekit.runtimes.openvino_arm import known_limit, with_limit
+from edgekit.runtimes.openvino_devices import device_named, refuse_elsewhere, taken_by
+from edgekit.runtimes.placement import CPU, split_accelerator, units_of
 from edgekit.types import Effective, Reading, TensorSpec
 
 if TYPE_CHECKING:
@@ -73,11 +78,13 @@ class OpenVinoRuntime(Runtime):
         import openvino
 
         core = openvino.Core()
-        hint = core.get_property(_device(accelerator, core.available_devices), "INFERENCE_PRECISION_HINT")
-        return str(hint.get_type_name())
+        device = device_named(accelerator, core)
+        if ":" in device or device == "AUTO":  # it stands for others, which may differ
+            return None
+        return str(core.get_property(device, "INFERENCE_PRECISION_HINT").get_type_name())
 
     def open(self, path: Path, options: OpenOptions) -> OpenVinoSession:
-        """Load a ``.xml`` file; its ``.bin`` lies beside it."""
+        """Load a ``.xml`` file, its ``.bin`` beside it, or a ``.onnx`` file."""
         return self._open(path, options, 1)
 
     def open_streams(self, path: Path, options: OpenOptions, streams: int) -> list[Session]:
@@ -90,20 +97,27 @@ class OpenVinoRuntime(Runtime):
 
         check_open(path, options)
         core = openvino.Core()
-        device = _device(options.accelerator, core.available_devices)
+        device = _usable(options, core)
         try:
-            model = core.read_model(path)
+            model = _read(core, path)
         except RuntimeError as err:
             raise unloadable("openvino", path, err) from err
+        limit = known_limit(model) if device == CPU else None
         try:
             compiled = core.compile_model(model, device, engine_properties(device, options, streams))
         except RuntimeError as err:
-            if device != "CPU":
-                raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
-            raise unloadable("openvino", path, err) from err
-        session = OpenVinoSession(compiled, path)
-        session.require(device, core.available_devices)
-        return session
+            if device == CPU:
+                refused = unloadable("openvino", path, err)
+                raise (refused if limit is None else with_limit(refused, limit)) from err
+            there = self._open(path, replace(options, accelerator=CPU), streams)  # raises where the file is at fault
+            if options.allow_fallback:
+                return there
+            there.close()
+            raise accelerator_missing("openvino", device, core.available_devices, engine_words(err, path)) from err
+        placement = taken_by(compiled, model, device, core)
+        if not options.allow_fallback:
+            refuse_elsewhere(device, units_of(placement.value), core.available_devices)
+        return OpenVinoSession(compiled, path, placement, limit)
 
 
 class OpenVinoSession(Session):
@@ -113,24 +127,29 @@ class OpenVinoSession(Session):
     shares the caller's arrays with the engine and reads its own output tensors.
     """
 
-    def __init__(self, compiled: openvino.CompiledModel, path: Path) -> None:
+    def __init__(
+        self,
+        compiled: openvino.CompiledModel,
+        path: Path,
+        placement: Optional[Reading] = None,
+        limit: Optional[str] = None,
+    ) -> None:
         self._compiled: Optional[openvino.CompiledModel] = compiled
         self._request: Optional[openvino.InferRequest] = compiled.create_infer_request()
+        self._placement = placement or Reading(CPU, "engine")
+        self._limit = limit
         self._bound: list[np.ndarray] = []  # what the request reads in place
         self.signature = make_signature(map(_spec, compiled.inputs), map(_spec, compiled.outputs), path)
 
     def effective(self) -> Effective:
         """Both as the engine reports them: types that the runtime model computes in, devices it executes on."""
         assert self._compiled is not None, "the session is closed"
-        return Effective(
-            precision=computed_precision(self._compiled),
-            placement=Reading(", ".join(self._devices()), "engine"),
-        )
+        return Effective(precision=computed_precision(self._compiled), placement=self._placement)
 
     def another(self, path: Path) -> OpenVinoSession:
         """A second request on the same compiled model, for a stream of its own."""
         assert self._compiled is not None, "the session is closed"
-        return OpenVinoSession(self._compiled, path)
+        return OpenVinoSession(self._compiled, path, self._placement, self._limit)
 
     @property
     def loaded_from_cache(self) -> bool:
@@ -138,23 +157,18 @@ class OpenVinoSession(Session):
         assert self._compiled is not None, "the session is closed"
         return bool(self._compiled.get_property("LOADED_FROM_CACHE"))
 
-    def require(self, device: str, available: list[str]) -> None:
-        """Refuse a model that was placed on another device.
-
-        Raises:
-            MissingError: the device does not execute it.
-        """
-        devices = self._devices()
-        if not all(name.split(".")[0] == device.split(".")[0] for name in devices):
-            raise accelerator_missing("openvino", device, available, f"it executes on {', '.join(devices)}.")
-
     def close(self) -> None:
         self._request = None
         self._compiled = None
 
-    def _devices(self) -> list[str]:
-        assert self._compiled is not None, "the session is closed"
-        return [str(name) for name in self._compiled.get_property("EXECUTION_DEVICES")]
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        """One inference; a model with a free shape is compiled by the first one, which may show what the CPU lacks."""
+        try:
+            return super().run(inputs)
+        except ModelError as err:
+            if self._limit is None:
+                raise
+            raise with_limit(err, self._limit) from err
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         outputs = self._prepare(inputs)()
@@ -186,7 +200,7 @@ class OpenVinoSession(Session):
 
         request = self._request
         assert request is not None, "the session is closed"
-        refuse_off_cpu("openvino", ", ".join(self._devices()))
+        refuse_off_cpu("openvino", self._placement.value or "an unknown device")
         self._bound = [np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs]
         for index, array in enumerate(self._bound):
             request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))
@@ -199,12 +213,27 @@ class OpenVinoSession(Session):
         return infer
 
 
-def _device(accelerator: str, available: list[str]) -> str:
-    """The device of a name in any case; ``GPU`` stands for ``GPU.0`` too."""
-    asked = accelerator.upper()
-    if asked not in {name for device in available for name in (device, device.split(".")[0])}:
-        raise accelerator_missing("openvino", accelerator, available)
-    return asked
+def _usable(options: OpenOptions, core: openvino.Core) -> str:
+    """The device that is asked for, or the CPU where it may stand in."""
+    try:
+        return device_named(options.accelerator, core)
+    except MissingError:
+        if not options.allow_fallback:
+            raise
+        return CPU
+
+
+def _read(core: openvino.Core, path: Path) -> Any:
+    """A model. OpenVINO's readers of an ONNX file and of its bytes differ: some operators load in one of them alone."""
+    try:
+        return core.read_model(path)
+    except RuntimeError as err:
+        if path.suffix != ".onnx":
+            raise
+        try:
+            return core.read_model(path.read_bytes(), b"")
+        except RuntimeError:
+            raise err from None  # the words about the file
 
 
 def engine_properties(device: str, options: OpenOptions, streams: int = 1) -> dict[str, Any]:
@@ -213,11 +242,11 @@ def engine_properties(device: str, options: OpenOptions, streams: int = 1) -> di
     properties: dict[str, Any] = {"PERFORMANCE_HINT": hint, "NUM_STREAMS": streams}
     if options.precision is not None:
         properties["INFERENCE_PRECISION_HINT"] = options.precision
-    if options.threads is not None and device == "CPU":
+    if options.threads is not None and device == CPU:
         properties["INFERENCE_NUM_THREADS"] = options.threads
     if options.cache is not None:
         properties["CACHE_DIR"] = options.cache
-    return properties
+    return {**properties, **split_accelerator(options.accelerator)[1]}
 
 
 def _spec(port: Any) -> TensorSpec:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from edgekit.jobs.protocol import Job, Progress, Workspace
-from edgekit.runtimes.base import OpenOptions, Runtime
+from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.clusters import on_cluster
 from edgekit.runtimes.environment import frequency_mhz
 from edgekit.runtimes.jobs import first_samples, load_arrays
-from edgekit.runtimes.registry import RUNTIMES
+from edgekit.runtimes.registry import installed_runtime
 from edgekit.runtimes.timing import Opening, Timed, TimingPlan, Warm, open_warm, opening_of, watch
 from edgekit.types import Blob
 
@@ -105,8 +106,8 @@ class PairJob(Job[PairOpening]):
         for file, blob in side.files.items():
             work.path(blob).replace(folder / file)
         inputs = {key: first_samples(array, self.plan.batch) for key, array in load_arrays(work, side.inputs).items()}
-        runtime: Runtime = RUNTIMES[side.runtime].load()()
-        return open_warm(stack, runtime, folder / next(iter(side.files)), inputs, side.options, self.plan, work)
+        runtime, options = installed_runtime(side.runtime), on_cluster(side.options)
+        return open_warm(stack, runtime, folder / next(iter(side.files)), inputs, options, self.plan, work)
 
 
 def take_turns(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> tuple[tuple[Timed, Timed], list[float]]:

@@ -21,7 +21,7 @@ from edgekit.errors import EdgekitError, ModelError, UsageError
 from edgekit.jobs.protocol import Job, Workspace
 from edgekit.runtimes.base import Arrays, OpenOptions, check_open, engine_words
 from edgekit.runtimes.jobs import load_arrays
-from edgekit.runtimes.registry import RUNTIMES
+from edgekit.runtimes.registry import installed_runtime
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob
 
@@ -163,7 +163,7 @@ def case_of(
     """
     path = work.path(files[0])
     check_open(path, options)
-    with RUNTIMES[runtime].load()().open(path, options) as session:
+    with installed_runtime(runtime).open(path, options) as session:
         count = session.signature.batch or batch
         given = narrowed(session.signature, load_arrays(work, inputs))
     first = {name: np.ascontiguousarray(array[np.arange(count) % len(array)]) for name, array in given.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgekit.runtimes.onnxruntime_ import provider_named
+from edgekit.runtimes.onnx_providers import label, provider_named, provider_settings
 from edgekit.runtimes.profile import WARMUP_RUNS, Case, EngineOperator, Profiler
 
 #: Inferences that are profiled at most: the engine writes some hundred bytes for each operator of each.
@@ -19,7 +19,7 @@ _INTEGER_PRODUCTS = ("QLinear", "QGemm", "QAttention", "DynamicQuantize", "ConvI
 
 _FORMATS = {"float": "f32", "float16": "f16", "bfloat16": "bf16", "double": "f64", "int8": "i8", "uint8": "i8"}
 
-_SUFFIX, _PROVIDER = "_kernel_time", "ExecutionProvider"
+_SUFFIX = "_kernel_time"
 
 
 def profiler(case: Case) -> Profiler:
@@ -48,7 +48,8 @@ def _opened(case: Case, *, profiled: bool) -> Any:
         settings.intra_op_num_threads = case.options.threads
         settings.inter_op_num_threads = 1
     provider = provider_named(case.options.accelerator, onnxruntime.get_available_providers())
-    return onnxruntime.InferenceSession(str(case.path), settings, providers=[provider])
+    given = [provider_settings(provider, case.options)]
+    return onnxruntime.InferenceSession(str(case.path), settings, providers=[provider], provider_options=given)
 
 
 def _operators(events: list[Mapping[str, Any]]) -> Iterator[EngineOperator]:
@@ -66,5 +67,5 @@ def _operators(events: list[Mapping[str, Any]]) -> Iterator[EngineOperator]:
         facts, name = event["args"], event["name"][: -len(_SUFFIX)]
         first = next((kind for entry in facts.get("input_type_shape", [])[:1] for kind in entry), "")
         found = "i8" if facts["op_name"].startswith(_INTEGER_PRODUCTS) else _FORMATS.get(first, first)
-        unit = facts.get("provider", "").replace(_PROVIDER, "")
+        unit = label(facts.get("provider", ""))
         yield EngineOperator(name, facts["op_name"], (name,), found, unit, statistics.median(times[event["name"]]))

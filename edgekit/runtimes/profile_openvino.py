@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.runtimes.openvino_ import OpenVinoSession, engine_properties
+from edgekit.runtimes.openvino_devices import device_named
 from edgekit.runtimes.profile import Case, EngineOperator, Profiler
 
 #: Nodes of a runtime model that stand for its ends and its weights.
@@ -20,7 +21,9 @@ def profiler(case: Case) -> Profiler:
     What the warm-up took is taken off, since the first inference still compiles. What took less than a microsecond has
     the time 0.
     """
-    device = case.options.accelerator.upper()
+    import openvino
+
+    device = device_named(case.options.accelerator, openvino.Core())
     compiled, request = _opened(case, device, profiled=True)
     before: dict[str, float] = {}
     count = {"warm-up": 0, "runs": 0}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -16,8 +16,11 @@ import numpy as np
 
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.base import Arrays, OpenOptions
+from edgekit.runtimes.placement import CPU
 from edgekit.runtimes.profile import Case, EngineOperator, Profiler, case_of, timed_runs
 from edgekit.runtimes.tflite_ import TfliteSession
+from edgekit.runtimes.tflite_delegates import XNNPACK, open_delegated
+from edgekit.runtimes.tflite_engine import delegated, engine
 from edgekit.types import Blob
 
 #: One opening of one prefix: inferences before those that count, and the seconds and inferences of these.
@@ -94,14 +97,17 @@ def _opened_anew(path: Path, inputs: Arrays, options: OpenOptions) -> float:
 
 def _invoke(path: Path, inputs: Arrays, options: OpenOptions) -> Callable[[], object]:
     """One inference of a file on inputs that lie in the engine already."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=options.threads)
-    interpreter.allocate_tensors()
+    interpreter = _opened(path, options)[0]
     session = TfliteSession(interpreter, path)
     session.prepare({spec.name: inputs[spec.name] for spec in session.signature.inputs})()
     invoke: Callable[[], object] = interpreter.invoke
     return invoke
+
+
+def _opened(path: Path, options: OpenOptions) -> tuple[Any, str]:
+    """An interpreter with its delegate, which is XNNPACK on the CPU, and the delegate's name."""
+    accelerator = XNNPACK if options.accelerator.upper() == CPU else options.accelerator
+    return open_delegated(engine(), path, replace(options, accelerator=accelerator))
 
 
 def profiler(case: Case) -> Profiler:
@@ -110,14 +116,11 @@ def profiler(case: Case) -> Profiler:
 
 
 def _operators(case: Case) -> Iterator[EngineOperator]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(case.path), num_threads=case.options.threads)
-    interpreter.allocate_tensors()
+    interpreter, taker = _opened(case.path, case.options)
     nodes = interpreter._get_ops_details()
     types = {int(item["index"]): np.dtype(item["dtype"]).name for item in interpreter.get_tensor_details()}
     names = {int(item["index"]): str(item["name"]) for item in interpreter.get_tensor_details()}
-    taken = _delegated(nodes)
+    taken = delegated(nodes)
     given = {int(item["index"]) for item in interpreter.get_input_details()}
     changing = given | {int(index) for node in nodes for index in node["outputs"]}
     for node in nodes:
@@ -126,24 +129,6 @@ def _operators(case: Case) -> Iterator[EngineOperator]:
             continue
         formats = [_FORMATS.get(types.get(index, ""), "") for index in sources]
         dynamic = kind.startswith(_DYNAMIC) and formats[:2] == ["f32", "i8"] and sources[1] not in changing
-        unit = "XNNPACK" if int(node["index"]) in taken else "built-in"
+        unit = taker if int(node["index"]) in taken else "built-in"
         name = names.get(int(node["outputs"][0]), "") if len(node["outputs"]) else ""
         yield EngineOperator(name, kind, (name,), "i8" if dynamic else next(iter(formats), ""), unit, None)
-
-
-def _delegated(nodes: list[dict[str, Any]]) -> set[int]:
-    """Operators between the outputs and the inputs of each delegate: the engine does not list them."""
-    producers = {int(out): node for node in nodes if node["op_name"] != "DELEGATE" for out in node["outputs"]}
-    found: set[int] = set()
-    for delegate in nodes:
-        if delegate["op_name"] != "DELEGATE":
-            continue
-        ends = {int(index) for index in delegate["inputs"]}
-        open_ends = [int(index) for index in delegate["outputs"]]
-        while open_ends:
-            node = producers.get(open_ends.pop())
-            if node is None or int(node["index"]) in found:
-                continue
-            found.add(int(node["index"]))
-            open_ends += [int(index) for index in node["inputs"] if int(index) not in ends]
-    return found

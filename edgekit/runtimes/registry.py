@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from edgekit.errors import MissingError
 from edgekit.registry import Registry, Row
+from edgekit.runtimes.base import Runtime
 
 
 @dataclass(frozen=True)
@@ -14,10 +17,13 @@ class RuntimeRow(Row):
     Attributes:
         formats: artifact targets or source kinds that it opens.
         travels: whether it is part of the device core; source frameworks are not.
+        least: oldest version of the engine that the adapter works with; empty where any does. A device has no
+            metadata of edgekit that would tell.
     """
 
     formats: tuple[str, ...] = ()
     travels: bool = True
+    least: str = ""
 
 
 RUNTIMES = Registry(
@@ -33,12 +39,55 @@ RUNTIMES = Registry(
             travels=False,
         ),
         RuntimeRow(
-            "onnxruntime", "edgekit.runtimes.onnxruntime_:OnnxRuntime", "onnxruntime", ("onnxruntime",), ("onnx",)
+            "onnxruntime",
+            "edgekit.runtimes.onnxruntime_:OnnxRuntime",
+            "onnxruntime",
+            ("onnxruntime",),
+            ("onnx",),
+            least="1.19",
         ),
-        RuntimeRow("openvino", "edgekit.runtimes.openvino_:OpenVinoRuntime", "openvino", ("openvino",), ("openvino",)),
-        RuntimeRow("tflite", "edgekit.runtimes.tflite_:TfliteRuntime", "tflite", ("ai_edge_litert",), ("tflite",)),
+        RuntimeRow(
+            "openvino",
+            "edgekit.runtimes.openvino_:OpenVinoRuntime",
+            "openvino",
+            ("openvino",),
+            ("openvino",),
+            least="2025.0",
+        ),
+        RuntimeRow(
+            "tflite",
+            "edgekit.runtimes.tflite_:TfliteRuntime",
+            "tflite",
+            ("ai_edge_litert|tflite_runtime|tensorflow",),
+            ("tflite",),
+        ),
     ),
 )
+
+
+def installed_runtime(name: str) -> Runtime:
+    """A runtime of this environment, imported.
+
+    Raises:
+        UsageError: there is none of this name.
+        MissingError: its engine is not installed, or older than the adapter works with.
+    """
+    row = RUNTIMES[name]
+    runtime: Runtime = row.load()()
+    version = runtime.version()
+    if row.least and _release(version) < _release(row.least):
+        raise MissingError(
+            "engine-too-old",
+            f"{name} {version} is older than edgekit works with.",
+            received=version,
+            hint=f"Install {name} {row.least} or newer.",
+        )
+    return runtime
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Its numbers, ``(2025, 3)`` for ``2025.3.0-19807``."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
 
 
 def runtime_for(target: str) -> RuntimeRow:

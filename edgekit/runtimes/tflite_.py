@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import numpy as np
 
+from edgekit.errors import MissingError
 from edgekit.runtimes.base import (
     Arrays,
     OpenOptions,
     Runtime,
     Session,
-    accelerator_missing,
     check_open,
     make_signature,
     numpy_dtype,
     precision_of,
-    unloadable,
 )
+from edgekit.runtimes.litert_compiled import ACCELERATORS, open_compiled
+from edgekit.runtimes.placement import CPU, split_accelerator
+from edgekit.runtimes.tflite_delegates import delegated_share, open_delegated, require_taken
+from edgekit.runtimes.tflite_engine import engine, refused
 from edgekit.types import Effective, Reading, TensorSpec
 
 if TYPE_CHECKING:
@@ -40,39 +43,57 @@ _QUANTIZED = ("int8", "uint8", "int16")
 
 
 class TfliteRuntime(Runtime):
-    """LiteRT on the CPU, with the XNNPACK kernels that it uses by default.
+    """LiteRT, or an older build of it, by default on the CPU with the XNNPACK kernels that it uses there by itself.
 
-    It computes in the types that the file declares, so ``options.precision`` has no effect. Accelerators need a
-    delegate that this engine does not report on, so none is offered. Its interpreter keeps nothing that it compiled:
+    On the CPU it computes in the types that the file declares, so ``options.precision`` has no effect. ``GPU`` and
+    ``NPU`` are LiteRT's own accelerators, see `edgekit.runtimes.litert_compiled`; ``XNNPACK``, ``EdgeTPU`` and the path
+    of a library are delegates, see `edgekit.runtimes.tflite_delegates`. The interpreter keeps nothing that it compiled:
     XNNPACK's cache of packed weights belongs to another interface of LiteRT (``CompiledModel``).
     """
 
     name = "tflite"
 
     def version(self) -> str:
-        from importlib import metadata
+        return str(engine())
 
-        import ai_edge_litert.interpreter  # noqa: F401  # the engine itself, so that its memory counts as the engine's
-
-        return metadata.version("ai-edge-litert")
-
-    def open(self, path: Path, options: OpenOptions) -> TfliteSession:
+    def open(self, path: Path, options: OpenOptions) -> Session:
         """Load a ``.tflite`` file."""
-        from ai_edge_litert.interpreter import Interpreter
-
         check_open(path, options)
-        if options.accelerator.upper() != "CPU":
-            raise accelerator_missing("tflite", options.accelerator, ["CPU"])
+        if options.accelerator.upper() == CPU:
+            return TfliteSession(self._interpreter(path, options), path)
         try:
-            interpreter = Interpreter(str(path), num_threads=options.threads)
+            return self._open_on(path, options)
+        except MissingError:
+            if not options.allow_fallback:
+                raise
+            return TfliteSession(self._interpreter(path, options), path)
+
+    def _open_on(self, path: Path, options: OpenOptions) -> Session:
+        """A session on an accelerator.
+
+        Raises:
+            MissingError: it is not there, or takes no operator.
+        """
+        known = TfliteSession(self._interpreter(path, options), path)  # raises where the file is at fault
+        name, _ = split_accelerator(options.accelerator)
+        if name.upper() in ACCELERATORS:
+            return open_compiled(path, options, known)
+        interpreter, unit = open_delegated(engine(), path, options)
+        require_taken(interpreter, unit)
+        return TfliteSession(interpreter, path, unit)
+
+    def _interpreter(self, path: Path, options: OpenOptions) -> Interpreter:
+        found = engine()
+        try:
+            interpreter = found.module.Interpreter(str(path), num_threads=options.threads)
             interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as err:
-            raise unloadable("tflite", path, err) from err
-        return TfliteSession(interpreter, path)
+            raise refused(found, path, err) from err
+        return interpreter
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class Tensor:
     """One input or output as the engine knows it.
 
     Attributes:
@@ -110,24 +131,32 @@ class TfliteSession(Session):
     Quantized inputs and outputs appear as float32: `run` quantizes and dequantizes with the tensor's own scale
     and zero point, so that any artifact of a model takes and gives the same numbers.
 
+    Attributes:
+        inputs, outputs: as the engine knows them, in the order of the signature.
+
     Timing (`prepare`) includes the copy of the inputs into the engine and of the outputs out of it, but not that
     conversion: an application that chose integer inputs has integers at hand. `bind` writes the inputs into the
     engine's own memory once and reads the outputs where they lie.
     """
 
-    def __init__(self, interpreter: Interpreter, path: Path) -> None:
+    def __init__(self, interpreter: Interpreter, path: Path, unit: str = CPU) -> None:
         self._interpreter: Optional[Interpreter] = interpreter
         names = _signature_names(interpreter)
-        self._inputs = [_tensor(detail, names[0]) for detail in interpreter.get_input_details()]
-        self._outputs = [_tensor(detail, names[1]) for detail in interpreter.get_output_details()]
-        self.signature = make_signature((t.spec for t in self._inputs), (t.spec for t in self._outputs), path)
+        self.inputs = [_tensor(detail, names[0]) for detail in interpreter.get_input_details()]
+        self.outputs = [_tensor(detail, names[1]) for detail in interpreter.get_output_details()]
+        self.signature = make_signature((t.spec for t in self.inputs), (t.spec for t in self.outputs), path)
         self._precision = precision_of(_types(interpreter))
+        self._unit = unit
 
     def effective(self) -> Effective:
-        """Precision from the tensor types in the file; the engine reports neither precision nor placement."""
+        """Precision from the tensor types in the file; placement from the operators that a delegate took."""
+        placement = Reading(CPU, "inferred")
+        if self._unit != CPU:
+            assert self._interpreter is not None, "the session is closed"
+            placement = Reading(delegated_share(self._interpreter, self._unit), "engine")
         return Effective(
             precision=Reading(self._precision, "inferred") if self._precision else Reading(None, "not reported"),
-            placement=Reading("CPU", "inferred"),
+            placement=placement,
         )
 
     def close(self) -> None:
@@ -135,14 +164,14 @@ class TfliteSession(Session):
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         arrays = self._prepare(inputs)()
-        return {tensor.spec.name: tensor.decode(array) for tensor, array in zip(self._outputs, arrays)}
+        return {tensor.spec.name: tensor.decode(array) for tensor, array in zip(self.outputs, arrays)}
 
     def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
         interpreter = self._interpreter
         assert interpreter is not None, "the session is closed"
-        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self._inputs]
+        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self.inputs]
         self._fit(interpreter, feed)
-        fetch = [tensor.index for tensor in self._outputs]
+        fetch = [tensor.index for tensor in self.outputs]
 
         def infer() -> list[np.ndarray]:
             for index, array in feed:
@@ -155,11 +184,11 @@ class TfliteSession(Session):
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
         interpreter = self._interpreter
         assert interpreter is not None, "the session is closed"
-        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self._inputs]
+        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self.inputs]
         self._fit(interpreter, feed)
         for index, array in feed:
             interpreter.set_tensor(index, array)  # inputs of a graph are never overwritten by its own tensors
-        views = [interpreter.tensor(tensor.index) for tensor in self._outputs]
+        views = [interpreter.tensor(tensor.index) for tensor in self.outputs]
 
         def infer() -> list[np.ndarray]:
             interpreter.invoke()  # refused while a view of an earlier call is alive
@@ -189,7 +218,7 @@ def _signature_names(interpreter: Interpreter) -> tuple[dict[int, str], dict[int
     )
 
 
-def _tensor(detail: Mapping[str, Any], names: Mapping[int, str]) -> _Tensor:
+def _tensor(detail: Mapping[str, Any], names: Mapping[int, str]) -> Tensor:
     name = names.get(detail["index"], detail["name"])
     stored = numpy_dtype(_DTYPES, np.dtype(detail["dtype"]).name, name)
     lengths = detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"]
@@ -197,7 +226,7 @@ def _tensor(detail: Mapping[str, Any], names: Mapping[int, str]) -> _Tensor:
     scale, zero_point = detail["quantization"]
     quantized = stored in _QUANTIZED and scale > 0
     spec = TensorSpec(name, shape, "float32" if quantized else stored)
-    return _Tensor(spec, detail["index"], stored, float(scale) if quantized else None, int(zero_point))
+    return Tensor(spec, detail["index"], stored, float(scale) if quantized else None, int(zero_point))
 
 
 def _types(interpreter: Interpreter) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import edgekit
-from edgekit.devices.accelerators import Accelerators
 from edgekit.devices.doctor import GROUPS, Doctor, doctor, installed_extras, machine_notes
 from edgekit.jobs.codec import from_json
+from edgekit.runtimes.accelerators import Accelerators
 from edgekit.runtimes.environment import probe
 
 

@@ -52,6 +52,9 @@ class Misbehave(Job[Outcome]):
     def _home(self, work: Workspace) -> str:
         return os.path.expanduser("~")
 
+    def _affinity(self, work: Workspace) -> str:
+        return " ".join(map(str, sorted(os.sched_getaffinity(0))))
+
     def _segfault(self, work: Workspace) -> None:
         print("about to read address zero", file=sys.stderr, flush=True)
         ctypes.string_at(0)

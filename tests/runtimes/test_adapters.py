@@ -11,8 +11,9 @@ import pytest
 from edgekit.errors import MissingError, ModelError
 from edgekit.runtimes import RUNTIMES, OpenOptions, Session
 from edgekit.runtimes.environment import probe
+from edgekit.runtimes.onnx_providers import Witness
 from edgekit.runtimes.onnx_types import weight_formats
-from edgekit.runtimes.onnxruntime_ import RECORD_PLACEMENT, OnnxSession
+from edgekit.runtimes.onnxruntime_ import OnnxSession
 from edgekit.types import Reading
 from tests import models
 
@@ -92,10 +93,10 @@ def test_onnxruntime_falling_back_to_the_cpu_is_an_error(twin_onnx: Path) -> Non
 
     provider = "AzureExecutionProvider"  # part of the plain build, and takes no operator of this model
     settings = onnxruntime.SessionOptions()
-    settings.add_session_config_entry(RECORD_PLACEMENT, "1")
+    witness = Witness(settings)
     engine = onnxruntime.InferenceSession(str(twin_onnx), settings, providers=[provider])
-    with OnnxSession(engine, twin_onnx) as session, pytest.raises(MissingError) as caught:
-        session.require(provider, "Azure")
+    with OnnxSession(engine, twin_onnx, witness, provider) as session, pytest.raises(MissingError) as caught:
+        session.run(models.twin_inputs(1))
     assert caught.value.code == "accelerator-missing"
     assert "CPU" in caught.value.message
 

@@ -1,18 +1,18 @@
-"""The job that asks every installed engine what it can run on."""
+"""The job that asks every installed engine what it can run on. Part of the device core."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Callable
 
 from edgekit.jobs.protocol import Job, Workspace
+from edgekit.runtimes.onnx_providers import REMOTE, label
+from edgekit.runtimes.tflite_engine import engine
 
-#: Offered by every build of onnxruntime, and no accelerator: it sends the samples to a service.
-_REMOTE = "AzureExecutionProvider"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Accelerators:
     """What the engines report.
 
@@ -32,25 +32,28 @@ class AcceleratorsJob(Job[Accelerators]):
     """Ask every installed engine."""
 
     def run(self, work: Workspace) -> Accelerators:
-        devices: dict[str, tuple[str, ...]] = {}
-        problems = []
-        for engine, (module, ask) in _ENGINES.items():
-            if find_spec(module) is None:
-                continue
-            try:
-                devices[engine] = ask()
-            except Exception as err:  # noqa: BLE001  # a broken engine is a finding, whatever it raises
-                problems.append(f"{engine} is installed and does not work: {type(err).__name__}: {err}")
-        capabilities = {"openvino": _openvino_capabilities()} if "openvino" in devices else {}
-        return Accelerators(devices, capabilities, tuple(problems))
+        return accelerators()
+
+
+def accelerators() -> Accelerators:
+    """Ask every installed engine, in this process."""
+    devices: dict[str, tuple[str, ...]] = {}
+    problems = []
+    for name, (modules, ask) in _ENGINES.items():
+        if not any(find_spec(module) for module in modules.split("|")):
+            continue
+        try:
+            devices[name] = ask()
+        except Exception as err:  # noqa: BLE001  # a broken engine is a finding, whatever it raises
+            problems.append(f"{name} is installed and does not work: {type(err).__name__}: {err}")
+    capabilities = {"openvino": _openvino_capabilities()} if "openvino" in devices else {}
+    return Accelerators(devices, capabilities, tuple(problems))
 
 
 def _onnxruntime() -> tuple[str, ...]:
     import onnxruntime
 
-    return tuple(
-        name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers() if name != _REMOTE
-    )
+    return tuple(label(name) for name in onnxruntime.get_available_providers() if name not in REMOTE)
 
 
 def _openvino() -> tuple[str, ...]:
@@ -70,13 +73,12 @@ def _openvino_capabilities() -> tuple[str, ...]:
 
 
 def _tflite() -> tuple[str, ...]:
-    import ai_edge_litert.interpreter  # noqa: F401  # importing it loads the engine: proof that it works here
-
+    engine()  # importing it loads the engine: proof that it works here
     return ("CPU",)
 
 
 _ENGINES: Mapping[str, tuple[str, Callable[[], tuple[str, ...]]]] = {
     "onnxruntime": ("onnxruntime", _onnxruntime),
     "openvino": ("openvino", _openvino),
-    "tflite": ("ai_edge_litert", _tflite),
+    "tflite": ("ai_edge_litert|tflite_runtime|tensorflow", _tflite),
 }

@@ -1,0 +1,82 @@
+"""A network of MobileNetV3's kind, trained on scikit-learn's digits, in a kit with INT8 artifacts.
+
+``python tests/devices/mobile.py FOLDER`` trains it in a process of its own; `mobile_kit` makes the kit with the real
+commands. OpenVINO's INT8 form of it runs on x86 and on Arm cores with the 8-bit dot product, and on no others.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.cli.command import edgekit
+
+#: Targets of the kit: one engine that cannot run the INT8 form everywhere, and one that can.
+TARGETS = ("openvino", "tflite")
+
+#: Until it is sure of its answers, so that rounding to 8 bits changes few of them.
+EPOCHS = 12
+
+
+def mobile_kit(folder: Path) -> Path:
+    """Train, export and quantize; the kit's folder."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, __file__, str(folder)], check=True, env=environment)
+    targets = [word for target in TARGETS for word in ("--target", target)]
+    data = ("--data", "train.npz", "--labels", "label")
+    for words in (("export", "mobile.keras", *targets, *data, "-o", "kit"), ("quantize", "kit", *data)):
+        done = edgekit(*words, "--quiet", cwd=folder)
+        assert done.code == 0, done.out + done.err
+    return folder / "kit"
+
+
+def _images() -> tuple[np.ndarray, np.ndarray]:
+    """Images ``(1797, 16, 16, 1)`` between 0 and 1, float32, and their digits."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.kron(bunch.images / 16, np.ones((1, 2, 2)))[..., None].astype(np.float32), bunch.target
+
+
+def _model() -> object:
+    """Inverted residuals with squeeze and excitation."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((16, 16, 1), name="image")
+    x = layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(image)
+    x = layers.Activation("hard_swish")(layers.BatchNormalization(momentum=0.8)(x))
+    for width, strides in ((16, 1), (24, 2), (24, 1)):
+        y = layers.Conv2D(48, 1, use_bias=False)(x)
+        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(y))
+        y = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(y)
+        y = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.8)(y))
+        gate = layers.GlobalAveragePooling2D(keepdims=True)(y)
+        gate = layers.Conv2D(48, 1, activation="hard_sigmoid")(layers.Conv2D(12, 1, activation="relu")(gate))
+        y = layers.BatchNormalization(momentum=0.8)(layers.Conv2D(width, 1, use_bias=False)(layers.multiply([y, gate])))
+        x = layers.add([x, y]) if y.shape == x.shape else y
+    return keras.Model(image, layers.Dense(10, name="logits")(layers.GlobalAveragePooling2D()(x)))
+
+
+def _train(folder: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(0)
+    images, digits = _images()
+    model = _model()
+    assert isinstance(model, keras.Model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    steps = EPOCHS * (len(images) // 64 + 1)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps)), loss)
+    model.fit(images, digits, batch_size=64, epochs=EPOCHS, verbose=0)
+    model.save(folder / "mobile.keras")
+    np.savez(folder / "train.npz", image=images[:600], label=digits[:600])
+
+
+if __name__ == "__main__":
+    _train(Path(sys.argv[1]))
