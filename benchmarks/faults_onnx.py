@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from benchmarks.faults_editor import SMALL, Absent, Stored, misread_as
-from benchmarks.onnx_attributes import attribute, drop, put
+from benchmarks.onnx_attributes import attribute, drop, put, tensors_inside
 
 #: Operators between stored numbers and their use that leave the axes as they are.
 _PASSING = ("Identity", "Cast", "DequantizeLinear")
@@ -75,7 +75,7 @@ class OnnxEditor:
             if numpy_helper.to_array(tensor).dtype.kind == "f"
         ]
         for node in self.graph.node:
-            for tensor in _inside(node):
+            for tensor in tensors_inside(node):
                 if numpy_helper.to_array(tensor).dtype.kind == "f":
                     found.append(Stored(_name(node), numpy_helper.to_array(tensor), tensor))
         return found
@@ -386,17 +386,6 @@ def _axes(node: onnx.NodeProto, slot: int, array: np.ndarray) -> tuple[int, int]
     if node.op_type == "Gemm" and attribute(node, "transB"):
         return 0, 1
     return (array.ndim - 1, array.ndim - 2) if slot == 1 else (array.ndim - 2, array.ndim - 1)
-
-
-def _inside(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
-    """Tensors stored within a node: its own value, and those of its bodies."""
-    for held in node.attribute:
-        if held.HasField("t"):
-            yield held.t
-        for body in (held.g, *held.graphs):
-            yield from body.initializer
-            for inner in body.node:
-                yield from _inside(inner)
 
 
 def _element(value: onnx.ValueInfoProto) -> int:

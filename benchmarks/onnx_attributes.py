@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import onnx
@@ -25,3 +26,14 @@ def put(node: onnx.NodeProto, name: str, value: Any) -> None:
     """Give an attribute a value."""
     drop(node, name)
     node.attribute.append(helper.make_attribute(name, value))
+
+
+def tensors_inside(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
+    """Tensors stored within a node: its own value, and those of its bodies."""
+    for held in node.attribute:
+        if held.HasField("t"):
+            yield held.t
+        for body in (held.g, *held.graphs):
+            yield from body.initializer
+            for inner in body.node:
+                yield from tensors_inside(inner)

@@ -153,8 +153,7 @@ def pays_in_kit(
 def _once(candidate: Candidate, settings: BenchSettings, work: Workbench, device: Device) -> Measured:
     """One opening in a process of its own: what it needs of memory, and whether it runs at all."""
     run = Run(candidate, work.executor, settings)
-    with work.executor.session(device.context()) as execute:
-        run.take(execute, 0)
+    run.take_fresh(device.context(), 0)
     return run.result()
 
 

@@ -157,6 +157,14 @@ class Run:
             self.converged = estimate_p50(self.samples_ms).half_width <= self.settings.half_width
             self._next_look = count + max(1, int(NEXT_LOOK * count))
 
+    def take_fresh(self, context: Context, number: int) -> None:
+        """One opening in a process of its own; that none can be started is the run's error too."""
+        try:
+            with self.executor.session(self.candidate.context(context)) as execute:
+                self.take(execute, number)
+        except EdgekitError as error:
+            self.stop(error)
+
     def keep(self, opening: Opening, number: int) -> None:
         """Count an opening of a round."""
         self.openings.append(opening)

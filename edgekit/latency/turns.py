@@ -117,6 +117,7 @@ class _Rounds:
         self._executor = executor
         self._context = context
         self._sides: tuple[Side, Side] | None = None
+        self._apart = ""
 
     @property
     def failed(self) -> bool:
@@ -132,8 +133,9 @@ class _Rounds:
         if self.together:
             return
         for run in self.runs if len(self.ratios) % 2 == 0 else reversed(self.runs):
-            self._open(run)
+            run.take_fresh(self._context, len(self.ratios))
         if not self.failed:
+            self._tell()
             old, new = (median(run.samples_ms[-1]) / run.batch / run.streams for run in self.runs)
             self.ratios.append(new / old)
 
@@ -145,12 +147,19 @@ class _Rounds:
         try:
             with self._executor.session(base.candidate.context(self._context)) as execute:
                 pair = execute(job)
-        except EdgekitError:
+        except EdgekitError as error:
+            self._apart = f"each had a process of its own, since one for both failed: {error.message}"
             return False
         base.keep(pair.base, len(self.ratios))
         new.keep(pair.new, len(self.ratios))
         self.ratios.append(pair.ratio)
         return True
+
+    def _tell(self) -> None:
+        """Why they did not share a process, once each has shown that it runs alone."""
+        for run in self.runs if self._apart else ():
+            run.notes.append(self._apart)
+        self._apart = ""
 
     def _side(self, name: str, run: Run) -> Side:
         inputs = run.inputs(run.batch)
@@ -164,10 +173,3 @@ class _Rounds:
     def _named(self, blob: Blob, prefix: str) -> Blob:
         """The same content under a name that the other side has not."""
         return self._executor.add(self._executor.path(blob), f"{prefix}-{blob.name}")
-
-    def _open(self, run: Run) -> None:
-        try:
-            with run.executor.session(run.candidate.context(self._context)) as execute:
-                run.take(execute, len(self.ratios))
-        except EdgekitError as error:  # no process could be started
-            run.stop(error)

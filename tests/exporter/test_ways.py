@@ -20,6 +20,8 @@ from edgekit.types import TensorSpec
 
 ROOT = Path(__file__).parents[2]
 
+needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="needs torch")
+
 
 @pytest.mark.parametrize(
     ("text", "backend", "way"),
@@ -56,11 +58,13 @@ def asked(text: str) -> SourceRuntime:
     return found
 
 
+@needs_torch
 def test_all_ways_of_its_own_framework_where_nothing_is_asked() -> None:
     assert ways_to_run("keras", "jax", ()) == tuple(Way("keras:jax", "jax", name) for name in WAYS["keras"])
     assert ways_to_run("torch.nn", "torch", ()) == tuple(Way("torch", "torch", name) for name in WAYS["torch.nn"])
 
 
+@needs_torch
 def test_ways_that_are_asked_for_twice_are_run_once() -> None:
     found = ways_to_run("keras", "jax", [asked("keras:torch:eager"), asked("keras:torch")])
     assert [(way.runtime, way.name) for way in found] == [
@@ -74,7 +78,7 @@ def test_ways_that_are_asked_for_twice_are_run_once() -> None:
     ("kind", "backend", "text", "code"),
     [
         ("keras", "jax", "torch", "other-framework"),
-        ("torch.export", "torch", "torch:eager", "no-such-way"),
+        pytest.param("torch.export", "torch", "torch:eager", "no-such-way", marks=needs_torch),
         ("keras", "jax", "keras:openvino:compiled", "no-such-way"),
         ("onnx", "none", "keras", "no-framework"),
     ],

@@ -86,6 +86,7 @@ def test_the_one_that_does_not_open_is_named_alone(executor: Executor, tmp_path:
     found = in_turns(executor, sound, candidate(executor, broken))
     assert isinstance(found.new.error, ModelError)
     assert found.base.error is None
+    assert found.base.notes == ()
     assert (found.together, found.rounds, found.ratio) == (False, 0, None)
 
 
@@ -109,3 +110,5 @@ def test_those_that_cannot_share_a_process_get_one_each(
     assert found.ratio is not None
     assert found.ratio.value > 1
     assert found.base.peak_rss_mb is not None
+    (told,) = found.new.notes
+    assert told.startswith("each had a process of its own, since one for both failed: ")
