@@ -47,6 +47,6 @@ def test_each_framework_is_imported_once_and_each_timing_is_fresh(
     assert set(kept.values()) == {1}
     timing = [jobs for jobs in served.values() if "TimeJob" in jobs]
     assert len(timing) >= 4  # where two of a pair are too slow for turns in one process, more openings have one each
-    assert all(jobs == ["TimeJob"] for jobs in timing)
+    assert all(set(jobs) == {"TimeJob"} for jobs in timing)
     first_loads = [jobs for jobs in served.values() if "RunJob" in jobs]
     assert all(len(jobs) == 1 for jobs in first_loads)
