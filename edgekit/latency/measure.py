@@ -24,6 +24,7 @@ from edgekit.latency.measured import BenchSettings, Candidate, Measured, Scenari
 from edgekit.latency.search import search
 from edgekit.latency.statistics import estimate_p50
 from edgekit.runtimes.cached import CachedLoad
+from edgekit.runtimes.cooling import BAND_C, MAX_WAIT_S
 from edgekit.runtimes.timing import Opening, TimingPlan, refuse_fixed_batch
 from edgekit.types import Blob
 
@@ -147,7 +148,7 @@ class Run:
             self.seconds += time.monotonic() - started
         self.seconds = 0.0 if self.candidate.compiles and not self.openings else self.seconds
         if execute is not self._last:
-            self.start_s = time.monotonic() - started - opening.seconds
+            self.start_s = time.monotonic() - started - opening.seconds - opening.cooled.waited_s
         self.processes.append(self.processes[-1] if execute is self._last else len(self.openings))
         self._last = execute
         self.keep(opening, number)
@@ -244,7 +245,15 @@ class Run:
         if self.settings.emulated or self.settings.scenario == "cold":  # the first inference, one more, a timed one
             return replace(plan, warmup_min_runs=0, warmup_min_s=0.0, min_runs=1, min_s=0.0, max_s=0.0)
         share = self.settings.max_seconds / self.settings.openings / 2  # warm-up and timed loop have a limit each
-        return replace(plan, min_s=min(self.settings.min_seconds, share), max_s=share)
+        return replace(self._cool(plan), min_s=min(self.settings.min_seconds, share), max_s=share)
+
+    def _cool(self, plan: TimingPlan) -> TimingPlan:
+        """On a board, which has no fan or a small one, every opening starts as cool as the first one did."""
+        first = self.openings[0] if self.openings else None
+        if first is None or first.environment.board is None or first.cooled.after_c is None:
+            return plan
+        left = max(0.0, self.settings.max_seconds - self.seconds)
+        return replace(plan, cool_to_c=first.cooled.after_c + BAND_C, cool_max_s=min(MAX_WAIT_S, left))
 
     def _samples_ms(self, opening: Opening) -> NDArray[np.float64]:
         if self.settings.scenario == "cold":

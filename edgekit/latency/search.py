@@ -33,7 +33,8 @@ def search(run: Run, context: Context, on_progress: OnProgress) -> None:
     """Set the batch and the streams with the most samples per second, with every CPU, where the user left these open.
 
     Batches come first, on one stream; then streams, each with one sample and with the best batch, since engines gain
-    by either. An error of the first try is the run's; one of a later try ends the search with a note.
+    by either. An emulated CPU is tried once: its speed says nothing. An error of the first try is the run's; one of a
+    later try ends the search with a note.
 
     Args:
         run: what to measure; its batch, streams and threads are set.
@@ -62,6 +63,7 @@ class _Search:
         self.best, self.choice = 0.0, (run.batch, run.streams)
         self.free_batch = run.settings.batch is None and run.candidate.fixed_batch is None
         self.free_streams = run.settings.streams is None
+        self.emulated = False
 
     def go(self) -> None:
         run = self.run
@@ -75,7 +77,8 @@ class _Search:
             )
         try:
             self._batches()
-            self._streams(threads)
+            if not self.emulated:
+                self._streams(threads)
         except EdgekitError as error:
             if not self.best:
                 raise
@@ -98,7 +101,7 @@ class _Search:
             if not (self.free_batch or self.free_streams):
                 return
             poor = 0 if self._better(batch, self.run.streams) else poor + 1
-            if poor == 2:
+            if poor == 2 or self.emulated:
                 return
 
     def _streams(self, threads: int) -> None:
@@ -117,6 +120,7 @@ class _Search:
         opening = self.execute(run.job(replace(run.plan(), batch=batch, streams=streams, min_s=TRY_S, min_runs=3)))
         count = len(np.load(run.executor.path(opening.samples), mmap_mode="r", allow_pickle=False))
         rate = batch * count / opening.timed_s
+        self.emulated = opening.environment.emulated
         gained = rate >= GAIN * self.best
         if rate > self.best:
             self.best, self.choice = rate, (batch, streams)

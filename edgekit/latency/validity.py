@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.latency.measured import Measured
+from edgekit.results import unique
 from edgekit.runtimes.environment import Snapshot
+from edgekit.runtimes.throttle import throttled_between
 
 #: p50 of the last opening against the first. Each compilation has its own speed, 2 to 3 % apart, so two openings
 #: of a steady machine differ by more than this only once in some fifty times.
@@ -101,6 +104,7 @@ def _reasons(measured: Measured) -> Iterator[str]:
     load = measured.foreign_load
     if load is not None and load > FOREIGN_LOAD and measured.scenario != "cold":
         yield f"other processes used {load:.0%} of a core meanwhile."
+    yield from _about_band(measured)
     snapshots = [shot for opening in measured.openings for shot in (opening.before, opening.after)]
     during = [opening.frequency_during_mhz for opening in measured.openings]
     yield from _about_frequency([*(shot.frequency_mhz for shot in snapshots), *during])
@@ -143,10 +147,23 @@ def _about_quota(measured: Measured) -> Iterator[str]:
         yield f"the CPU quota of this container stopped the process {stops} times."
 
 
+def _about_band(measured: Measured) -> Iterator[str]:
+    """Where openings were made to wait for the board to cool down: some began hot all the same."""
+    begun = [opening.cooled for opening in measured.openings]
+    hot = [cooled.after_c for cooled in begun if cooled.after_c is not None and not cooled.reached]
+    if hot:
+        few = f"{len(hot)} of {len(begun)} openings began hotter than the first, up to {max(hot):.0f} °C"
+        yield f"{few}: waiting {sum(cooled.waited_s for cooled in begun):.0f} s did not cool the board down."
+
+
 def _about_heat(snapshots: Sequence[Snapshot]) -> Iterator[str]:
     events = [shot.throttle_events for shot in snapshots if shot.throttle_events is not None]
     held = sum(shot.throttled is True for shot in snapshots)
-    if held:
+    flags = [shot.throttle_flags for shot in snapshots]
+    said = unique([words for looks in pairwise(flags) for words in throttled_between(*looks)])
+    if said:
+        yield f"by the board's firmware {' and '.join(said)} meanwhile."
+    elif held:
         yield f"the clock was held down, for heat or too little power, in {held} of {len(snapshots)} looks."
     elif events and events[-1] > events[0]:
         yield f"the CPU was throttled for heat {events[-1] - events[0]} times."

@@ -47,7 +47,7 @@ def temperature_c(sys: Path = SYS) -> Optional[float]:
 
 
 def cool_down(
-    highest_c: float,
+    highest_c: Optional[float],
     max_s: float = MAX_WAIT_S,
     sys: Path = SYS,
     sleep: Callable[[float], None] = time.sleep,
@@ -55,15 +55,15 @@ def cool_down(
     """Wait until the temperature is at most ``highest_c``, or until ``max_s`` are over.
 
     Args:
-        highest_c: upper end of the band, degrees Celsius.
+        highest_c: upper end of the band, degrees Celsius; None only looks.
         max_s: longest wait.
         sys: where ``/sys`` is.
         sleep: waits some seconds.
     """
     before = now = temperature_c(sys)
     waited = 0.0
-    while now is not None and now > highest_c and waited < max_s:
+    while now is not None and highest_c is not None and now > highest_c and waited < max_s:
         sleep(_POLL_S)
         waited += _POLL_S
         now = temperature_c(sys)
-    return Cooled(waited, before, now, now is None or now <= highest_c)
+    return Cooled(waited, before, now, now is None or highest_c is None or now <= highest_c)

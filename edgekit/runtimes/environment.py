@@ -18,6 +18,8 @@ from typing import Optional
 
 import numpy as np
 
+from edgekit.runtimes.throttle import NOW, throttle_flags
+
 #: Set for processes whose GPU is in software, see `edgekit.devices.software_gpu`.
 SOFTWARE_GPU_VARIABLE = "EDGEKIT_SOFTWARE_GPU"
 
@@ -60,6 +62,7 @@ class Snapshot:
         temperature_c: the hottest thermal zone.
         throttle_events: thermal throttle events that the kernel has counted since the machine started (x86 only).
         throttled: whether the kernel or the board's firmware holds the clock down now, for heat or too little power.
+        throttle_flags: of a Raspberry Pi's firmware, see `edgekit.runtimes.throttle`; None elsewhere.
         quota_stops: how often the quota of this process's control group has stopped it.
         memory_available_bytes: what the kernel could hand out without swapping.
     """
@@ -72,6 +75,7 @@ class Snapshot:
     temperature_c: Optional[float]
     throttle_events: Optional[int]
     throttled: Optional[bool] = None
+    throttle_flags: Optional[int] = None
     quota_stops: Optional[int] = None
     memory_available_bytes: Optional[int] = None
 
@@ -156,6 +160,7 @@ def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
     zones = [_number(_read(zone / "temp")) for zone in _folders(sys / "class" / "thermal", "thermal_zone*")]
     temperatures = [zone / 1000 for zone in zones if zone is not None]
     throttles = _numbers(sys, cpus, "thermal_throttle/core_throttle_count")
+    flags = throttle_flags(sys)
     return Snapshot(
         monotonic_s=time.monotonic(),
         own_cpu_s=time.process_time(),
@@ -164,7 +169,8 @@ def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
         frequency_mhz=frequency_mhz(sys),
         temperature_c=max(temperatures, default=None),
         throttle_events=int(sum(throttles)) if throttles else None,
-        throttled=_throttled(sys),
+        throttled=_throttled(sys, flags),
+        throttle_flags=flags,
         quota_stops=_quota_stops(proc, sys),
         memory_available_bytes=_memory_bytes(proc, "MemAvailable"),
     )
@@ -257,21 +263,16 @@ def _memory_bytes(proc: Path, key: str = "MemTotal") -> Optional[int]:
     return None
 
 
-def _throttled(sys: Path) -> Optional[bool]:
-    """From cooling devices that lower the clock, and the firmware of a Raspberry Pi.
+def _throttled(sys: Path, flags: Optional[int]) -> Optional[bool]:
+    """From cooling devices that lower the clock, and the flags of a Raspberry Pi's firmware.
 
-    A cooling device above state 0 is at work (Linux, "Generic Thermal Sysfs driver How To"). The low four bits of
-    ``get_throttled`` say what holds now: under-voltage, frequency capped, throttled, soft temperature limit
-    (Raspberry Pi documentation, "vcgencmd"); they are read as hexadecimal.
+    A cooling device above state 0 is at work (Linux, "Generic Thermal Sysfs driver How To").
     """
-    signs = []
+    signs = [] if flags is None else [flags & NOW != 0]
     for device in _folders(sys / "class" / "thermal", "cooling_device*"):
         if re.match(r"cpufreq|cpu-|thermal-cpufreq|Processor", _read(device / "type") or ""):
             state = _number(_read(device / "cur_state"))
             signs += [] if state is None else [state > 0]
-    bits = (_read(sys / "devices/platform/soc/soc:firmware/get_throttled") or "").strip()
-    if re.fullmatch(r"(0x)?[0-9a-fA-F]+", bits):
-        signs.append(int(bits, 16) & 0xF != 0)
     return any(signs) if signs else None
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from edgekit.errors import UsageError
 from edgekit.jobs.protocol import Progress, Workspace
 from edgekit.runtimes.base import Copies, OpenOptions, Runtime, Session
+from edgekit.runtimes.cooling import Cooled, cool_down
 from edgekit.runtimes.environment import Environment, Snapshot, frequency_mhz, probe, snapshot
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
@@ -51,6 +52,8 @@ class TimingPlan:
         min_runs, min_s: inferences and seconds that are timed at least.
         max_s: seconds after which the warm-up ends although not steady, and likewise the timed loop although
             ``min_runs`` is not reached. At least one inference is timed.
+        cool_to_c, cool_max_s: a temperature, degrees Celsius, that is waited for before the artifact is opened, and
+            the longest such wait in seconds; None for no wait.
     """
 
     batch: int = 1
@@ -61,6 +64,8 @@ class TimingPlan:
     min_runs: int = 30
     min_s: float = 0.1
     max_s: float = 10.0
+    cool_to_c: Optional[float] = None
+    cool_max_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Opening:
         effective: what the engine really used.
         signature: as the artifact declares it.
         version: of the engine.
+        cooled: the temperature before the artifact was opened, and the wait for it.
     """
 
     load_ms: float
@@ -107,6 +113,7 @@ class Opening:
     effective: Effective
     signature: Signature
     version: str
+    cooled: Cooled
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ class Warm:
     warmup_runs: int
     steady: bool
     base_rss_bytes: int
+    cooled: Cooled
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ def open_warm(
 ) -> Warm:
     """Open an artifact until ``stack`` closes it, and warm it up; see `time_opening`."""
     version = runtime.version()  # imports the engine
+    cooled = cool_down(plan.cool_to_c, plan.cool_max_s)
     base_rss_bytes = _begin_memory()
     begun = time.perf_counter_ns()
     sessions = runtime.open_streams(path, options, plan.streams)
@@ -197,7 +206,7 @@ def open_warm(
     first_ns = time.perf_counter_ns() - started
     work.progress(Progress("warm up"))
     warmup_runs, steady = _warm_up(infers, plan)
-    return Warm(session, infers, version, begun, load_ns, first_ns, warmup_runs, steady, base_rss_bytes)
+    return Warm(session, infers, version, begun, load_ns, first_ns, warmup_runs, steady, base_rss_bytes, cooled)
 
 
 def opening_of(warm: Warm, timed: Timed, watched: Watched, plan: TimingPlan, work: Workspace, name: str) -> Opening:
@@ -223,6 +232,7 @@ def opening_of(warm: Warm, timed: Timed, watched: Watched, plan: TimingPlan, wor
         effective=warm.session.effective(),
         signature=warm.session.signature,
         version=warm.version,
+        cooled=warm.cooled,
     )
 
 

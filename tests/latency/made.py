@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgekit.figures import BenchRow
 from edgekit.latency.measured import Candidate, Measured
 from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.cooling import Cooled
 from edgekit.runtimes.environment import Environment, Snapshot
 from edgekit.runtimes.timing import Opening
 from edgekit.types import Blob, Effective, Reading, Signature
@@ -71,6 +72,7 @@ def opening(*, before: Snapshot = QUIET, after: Snapshot | None = None, **change
         effective=Effective(Reading("f32", "engine"), Reading("CPU", "engine")),
         signature=Signature((), ()),
         version="1.0",
+        cooled=Cooled(0.0, 50.0, 50.0, reached=True),
     )
     return replace(made, **changes)
 

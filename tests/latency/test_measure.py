@@ -23,12 +23,15 @@ from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
-from edgekit.latency.measure import BenchSettings, Candidate, measure
+from edgekit.latency.measure import BenchSettings, Candidate, Run, measure
 from edgekit.latency.pays import pays
 from edgekit.latency.search import BATCHES
 from edgekit.latency.validity import NOT_CONVERGED, timing_reasons
 from edgekit.runtimes.base import OpenOptions
+from edgekit.runtimes.cooling import BAND_C, Cooled
+from edgekit.runtimes.environment import SOFTWARE_GPU_VARIABLE
 from tests import models
+from tests.latency import made
 
 HERE = Context("test", {})
 
@@ -288,6 +291,33 @@ def test_an_emulated_device_gets_one_opening_of_three_inferences(executor: Execu
     assert taken.openings[0].warmup_runs == 1
     assert taken.latency_ms is not None
     assert taken.latency_ms.ci95_p50 == ()
+
+
+def test_the_search_ends_where_the_first_try_shows_an_emulated_machine(executor: Executor, twin_onnx: Path) -> None:
+    seen: list[Progress] = []
+    board = Context("board", {SOFTWARE_GPU_VARIABLE: "1"})
+    (taken,) = measure([candidate(executor, twin_onnx)], executor, board, replace(QUICK, scenario="throughput"), seen.append)
+    assert taken.openings[0].environment.emulated
+    assert (taken.batch, taken.streams) == (1, 1)
+    assert not [step.stage for step in seen if "batch 2" in step.stage or "streams" in step.stage]
+
+
+@pytest.mark.parametrize(("spent_s", "waits_s"), [(10.0, 30.0), (50.0, 10.0), (70.0, 0.0)])
+def test_on_a_board_later_openings_start_as_cool_as_the_first(
+    executor: Executor, twin_onnx: Path, spent_s: float, waits_s: float
+) -> None:
+    run = Run(candidate(executor, twin_onnx), executor, BenchSettings(max_seconds=60.0))
+    assert run.plan().cool_to_c is None
+    board = replace(made.MACHINE, board="Raspberry Pi 4 Model B")
+    run.openings.append(made.opening(environment=board, cooled=Cooled(0.0, 48.0, 48.0, reached=True)))
+    run.seconds = spent_s
+    assert (run.plan().cool_to_c, run.plan().cool_max_s) == (48.0 + BAND_C, waits_s)
+
+
+def test_a_machine_with_a_fan_is_not_waited_for(executor: Executor, twin_onnx: Path) -> None:
+    run = Run(candidate(executor, twin_onnx), executor, BenchSettings())
+    run.openings.append(made.opening(environment=replace(made.MACHINE, board=None)))
+    assert run.plan().cool_to_c is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgekit.errors import JobCrashed
 from edgekit.latency.measured import Measured
 from edgekit.latency.validity import NOT_CONVERGED, modes, timing_reasons
+from edgekit.runtimes.cooling import Cooled
 from tests.latency.made import MACHINE, QUIET, measured, opening, speeds
 
 BUSY = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.5)
@@ -21,6 +22,8 @@ HOT = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, temperature
 HELD = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, temperature_c=84.0, throttled=True)
 ALLOWED = replace(QUIET, quota_stops=3)
 STOPPED = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, quota_stops=7)
+LOW_POWER = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, throttled=True, throttle_flags=0x50001)
+WARM = Cooled(30.0, 78.0, 71.0, reached=False)
 SLOWED = replace(QUIET, monotonic_s=1.0, own_cpu_s=1.0, busy_cpu_s=1.0, frequency_mhz=2700.0)
 
 
@@ -38,6 +41,14 @@ def test_a_quiet_machine_gives_no_reason() -> None:
         (measured(speeds(1.0), opening(after=HOT)), "reached 84 °C"),
         (measured(speeds(1.0), opening(frequency_during_mhz=2700.0)), "frequency moved between 2700 and 3000 MHz"),
         (measured(speeds(1.0), opening(after=HELD)), "held down, for heat or too little power, in 8 of 16 looks"),
+        (
+            measured(speeds(1.0), opening(before=replace(QUIET, throttle_flags=0), after=LOW_POWER)),
+            "firmware the supply voltage was too low and the CPU was throttled meanwhile",
+        ),
+        (
+            measured(speeds(1.0), opening(), opening(cooled=WARM)),
+            "7 of 8 openings began hotter than the first, up to 71 °C: waiting 210 s",
+        ),
         (measured(speeds(1.0), opening(before=ALLOWED, after=STOPPED)), "stopped the process 32 times"),
         (measured([each * np.linspace(1.2, 1.0, 100) for each in speeds(1.0)]), "had not settled: within an opening"),
         (measured(speeds(1.0), opening(steady=False), opening()), "1 of 8 openings had not reached a steady speed"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,13 @@ from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Workspace
 from edgekit.runtimes import OpenOptions, Runtime, Session, timing
+from edgekit.runtimes.cooling import cool_down
 from edgekit.runtimes.jobs import TimeJob
 from edgekit.runtimes.onnxruntime_ import OnnxRuntime
 from edgekit.runtimes.timing import Opening, TimingPlan, is_steady, time_opening
 from edgekit.types import Effective, Reading, Signature
 from tests import models
+from tests.boards import builder
 
 QUICK = TimingPlan(warmup_min_runs=5, warmup_min_s=0.01, min_runs=40, min_s=0.02, max_s=2.0)
 
@@ -48,6 +52,22 @@ def test_every_inference_is_a_sample(twin_onnx: Path, tmp_path: Path) -> None:
     assert opening.signature.inputs[0].name == "wide"
     assert opening.version[0].isdigit()
     assert gc.isenabled()
+
+
+def test_a_hot_board_is_opened_only_when_it_has_cooled_down(
+    twin_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = builder.raspberry_pi_4(tmp_path / "board")
+    board.heat(71.0)
+
+    def pass_time(seconds: float) -> None:
+        board.heat(60.0)
+
+    monkeypatch.setattr(timing, "cool_down", partial(cool_down, sys=board.sys, sleep=pass_time))
+    plan = replace(QUICK, cool_to_c=65.0, cool_max_s=30.0)
+    opening = time_opening(OnnxRuntime(), twin_onnx, models.twin_inputs(1), OpenOptions(), plan, workspace(tmp_path))
+    assert (opening.cooled.before_c, opening.cooled.after_c, opening.cooled.reached) == (71.0, 60.0, True)
+    assert opening.cooled.waited_s > 0
 
 
 def test_the_time_limit_ends_a_timing_before_its_runs_are_reached(twin_onnx: Path, tmp_path: Path) -> None:
