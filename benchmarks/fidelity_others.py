@@ -71,7 +71,14 @@ def _row(
     else:
         aim = ""
     quickest = f"{_quickest(ours) / _quickest(theirs):.3f}"
-    figures = (f"{median(ours):.1f}", f"{median(theirs):.1f}", f"{ratio.value:.3f}", _interval(ratio.ci95), quickest, aim)
+    figures = (
+        f"{median(ours):.1f}",
+        f"{median(theirs):.1f}",
+        f"{ratio.value:.3f}",
+        _interval(ratio.ci95),
+        quickest,
+        aim,
+    )
     print(target, model, beside, *figures, flush=True, file=sys.stderr)
     return (candidate.runtime, model, beside, *figures)
 

@@ -296,7 +296,9 @@ def test_an_emulated_device_gets_one_opening_of_three_inferences(executor: Execu
 def test_the_search_ends_where_the_first_try_shows_an_emulated_machine(executor: Executor, twin_onnx: Path) -> None:
     seen: list[Progress] = []
     board = Context("board", {SOFTWARE_GPU_VARIABLE: "1"})
-    (taken,) = measure([candidate(executor, twin_onnx)], executor, board, replace(QUICK, scenario="throughput"), seen.append)
+    (taken,) = measure(
+        [candidate(executor, twin_onnx)], executor, board, replace(QUICK, scenario="throughput"), seen.append
+    )
     assert taken.openings[0].environment.emulated
     assert (taken.batch, taken.streams) == (1, 1)
     assert not [step.stage for step in seen if "batch 2" in step.stage or "streams" in step.stage]
