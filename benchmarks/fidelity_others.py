@@ -29,7 +29,8 @@ HEAD = ("Engine", "Model", "beside", "edgekit p50 µs", "the other µs", "ratio"
 
 _MEDIAN = re.compile(r"Median:\s+([0-9.]+) (us|ms)")
 
-_NOTE = """Each round has a fresh process of both, in turns; medians over rounds, the interval by `edgekit.latency.looks` over
+_NOTE = """\
+Each round has a fresh process of both, in turns; medians over rounds, the interval by `edgekit.latency.looks` over
 the rounds' ratios. `benchmark_app -hint none -api sync -nstreams 1 -nthreads 1 -infer_precision f32` fills its inputs
 once, so edgekit binds them once too (`--zero-copy`); the leanest loops copy what edgekit copies. *Quickest*: the
 ratio of the means of the quickest quarter of each side's rounds, since a neighbour on the core only ever slows a
