@@ -105,4 +105,5 @@ def setup(folder: Path) -> Iterator[Setup]:
     if not slowed.exists():
         install(slowed)
     with Executor() as executor:
-        yield Setup(folder, kits, executor, Context("fidelity", {"PYTHONPATH": f"{slowed}:{HERE}"}))
+        path = f"{slowed}:{HERE}:{HERE.parent}"  # the workers run this checkout, whatever is installed
+        yield Setup(folder, kits, executor, Context("fidelity", {"PYTHONPATH": path}))
