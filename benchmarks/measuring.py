@@ -123,6 +123,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def write_between(document: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of a document.
+
+    Raises:
+        ValueError: the document has no such marks.
+    """
+    before, found, rest = document.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{document} has no {begin} and {end}")
+    document.write_text(f"{before}{begin}\n{text}{end}{after}")
+
+
 def conditions(distributions: Sequence[str], command: str) -> str:
     """When, where and on which versions a table was measured, and the command that measures it again.
 

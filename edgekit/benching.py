@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 
 from edgekit.devices import Device, opened_devices, parse_device
 from edgekit.devices.on_runtime import on_runtimes, served
-from edgekit.errors import EdgekitError, UsageError
+from edgekit.errors import MissingError, UsageError
 from edgekit.exporter.beside import (
     Beside,
     asked_for,
@@ -21,9 +21,8 @@ from edgekit.exporter.beside import (
 )
 from edgekit.exporter.timing import SourceCandidate
 from edgekit.figures import BenchRow, Gain
-from edgekit.jobs.process import Context
 from edgekit.latency.bench import candidates_of, in_turns, not_timed, rows_of, unreached
-from edgekit.latency.measured import BenchSettings, Scenario
+from edgekit.latency.measured import BenchSettings, Measured, Scenario
 from edgekit.latency.stored import compared, read_timings
 from edgekit.profiling import profiled, refuse_other_scenarios
 from edgekit.progress import SILENT, Reporter
@@ -94,7 +93,9 @@ def bench(
 
     Raises:
         UsageError: nothing to time, no inputs to run, or bad options.
-        ModelError, MissingError: a source that is gone, or whose framework is not installed.
+        ModelError: a source that is gone.
+        MissingError: the framework of a source is not installed; or the only device cannot be reached, or has neither
+            the engine nor the accelerator of any artifact.
     """
     settings = BenchSettings(scenario=scenario, batch=batch, streams=streams, copy=not zero_copy)
     settings = settings if max_seconds is None else replace(settings, max_seconds=max_seconds)
@@ -116,14 +117,15 @@ def bench(
     stored = () if baseline is None else read_timings(baseline)
     with opened_devices(device, threads=threads, cpus=cpus) as devices, workbench(reporter) as work:
         places = on_runtimes(devices, engines, allow_fallback=allow_fallback)
-        chosen = described(served(places, artifacts), work, _first_reached(places))
+        chosen = described(served(places, artifacts), work)
         settings = replace(settings, batch=timed_batch(chosen, batch, inputs))
+        home = _home(devices) if asked or models else None
         besides = sources_beside(models, chosen, asked, work, inputs)
-        _refuse_elsewhere(besides, devices)
         samples, origin = inputs_for(chosen, data, labels, work, inputs)
         given = list(zip(chosen, samples, strict=True))
         sources = candidates_beside(besides, given, data, labels, work)
-        rows, gained = _Timing(settings, places, profile, work).of(given, sources)
+        timing = _Timing(settings, _by_device(places), home, profile, work)
+        rows, gained = timing.of(given, sources)
         comparisons = () if baseline is None else compared(rows, stored, max_regression)
         undecided = max_regression is not None and any(one.answer == "not comparable" for one in comparisons)
         verdict = worst(row.verdict for row in rows)
@@ -143,64 +145,124 @@ def bench(
         return result
 
 
-def _first_reached(places: Sequence[Device]) -> Context:
-    """Where a file outside a kit is opened to learn its signature.
+def _home(devices: Sequence[Device]) -> str:
+    """The device that is this machine: a source runs where its framework is installed.
 
     Raises:
-        EdgekitError: no device can be reached; why the last one cannot.
+        UsageError: none of them is.
     """
-    for place in places[:-1]:
-        with suppress(EdgekitError):
-            return place.context()
-    return places[-1].context()
+    for device in devices:
+        if parse_device(device.name).kind == "local":
+            return device.name
+    raise UsageError(
+        "source-elsewhere",
+        "a source is run by its framework on this machine, not on a device.",
+        received=", ".join(device.name for device in devices),
+        hint="Leave out the framework of --runtime, or add --device local.",
+    )
 
 
-def _refuse_elsewhere(besides: Sequence[Beside], devices: Sequence[Device]) -> None:
-    """A source runs where its framework is installed: on this machine.
-
-    Raises:
-        UsageError: it is to be timed on another device.
-    """
-    if besides and parse_device(devices[0].name).kind != "local":
-        raise UsageError(
-            "source-elsewhere",
-            "a source is run by its framework on this machine, not on a device.",
-            received=devices[0].name,
-            hint="Leave out the framework of --runtime, or give --device local first.",
-        )
+def _by_device(places: Sequence[Device]) -> tuple[tuple[Device, ...], ...]:
+    """What is asked for on each device: several runtimes of one are timed in turns."""
+    return tuple(tuple(group) for _, group in groupby(places, lambda place: place.name))
 
 
 @dataclass(frozen=True, slots=True)
 class _Timing:
-    """How to time, and where: sources on the first device, which is this machine."""
+    """How to time, and where.
+
+    Attributes:
+        devices: each with its runtimes.
+        home: the device that sources run on; None without any.
+    """
 
     settings: BenchSettings
-    places: Sequence[Device]
+    devices: Sequence[Sequence[Device]]
+    home: str | None
     profile: bool
     work: Workbench
 
     def of(self, given: Sequence[Given], sources: Sequence[Source]) -> tuple[tuple[BenchRow, ...], tuple[Gain, ...]]:
-        """Artifacts on their inputs and sources, on every device side by side, those of one device in turns."""
+        """Artifacts on their inputs and sources, on every device side by side, those of one device in turns.
+
+        Raises:
+            MissingError: the only device cannot be reached, or has nothing of what is asked for.
+        """
         self.work.executor.release_all()  # the processes that loaded the sources hold memory
-        found = self.work.side_by_side(lambda place: self._there(place, given, sources), self.places)
+        found = self.work.side_by_side(lambda places: self._there(places, given, sources), self.devices)
         return tuple(row for rows, _ in found for row in rows), tuple(gain for _, gained in found for gain in gained)
 
     def _there(
-        self, place: Device, given: Sequence[Given], sources: Sequence[Source]
+        self, places: Sequence[Device], given: Sequence[Given], sources: Sequence[Source]
     ) -> tuple[tuple[BenchRow, ...], tuple[Gain, ...]]:
-        settings, work = self.settings, self.work
-        mine = [pair for pair in given if place.serves(pair[0].runtime)]
-        error = unreached(place, self.places)
-        if error is not None:
-            return tuple(not_timed(one, inputs, settings, work, place, error) for one, inputs in mine), ()
-        beside = sources if place is self.places[0] else ()
-        chosen, samples = [one for one, _ in mine], [inputs for _, inputs in mine]
-        candidates = [*candidates_of(chosen, samples, work, place), *(one for _, one in beside)]
-        measured = in_turns(candidates, settings, work, place)
-        made = list(zip(chosen, measured, strict=False))
-        ran = [(source, one) for (source, _), one in zip(beside, measured[len(chosen) :], strict=True)]
-        rows = rows_of(chosen, [one for _, one in made], settings, work, place)
-        rows += tuple(source_row(source, one, place, place.options().threads) for source, one in ran)
-        if self.profile:
-            rows = profiled(rows, chosen, samples, settings, work, place)
-        return rows, gains(made, ran, place)
+        settings, work, device = self.settings, self.work, places[0]
+        shares, lost = self._shares(places, given)
+        beside = sources if device.name == self.home else ()
+        candidates = [one for place, share in shares for one in candidates_of(*_apart(share), work, place)]
+        if not candidates and not beside:
+            return tuple(lost), ()
+        measured = in_turns([*candidates, *(one for _, one in beside)], settings, work, device)
+        self._refuse_nothing(measured)
+        timed = iter(measured)
+        rows: list[BenchRow] = []
+        made: list[tuple[Selected, Measured]] = []
+        for place, share in shares:
+            chosen, inputs = _apart(share)
+            mine = list(islice(timed, len(share)))
+            found = rows_of(chosen, mine, settings, work, place)
+            rows += profiled(found, chosen, inputs, settings, work, place) if self.profile else found
+            made += zip(chosen, mine, strict=True)
+        ran = [(source, one) for (source, _), one in zip(beside, timed, strict=True)]
+        rows += [source_row(source, one, device, device.options().threads, profile=self.profile) for source, one in ran]
+        return (*rows, *lost), gains(made, ran, device)
+
+    def _shares(
+        self, places: Sequence[Device], given: Sequence[Given]
+    ) -> tuple[list[tuple[Device, list[Given]]], list[BenchRow]]:
+        """What each runtime of a device is for, and rows for what cannot run there.
+
+        Raises:
+            EdgekitError: why it cannot, where this is the only device.
+        """
+        gone = unreached(places[0], [one for one, *_ in self.devices])
+        shares: list[tuple[Device, list[Given]]] = [(place, []) for place in places]
+        lost = []
+        for place, share in shares:
+            for one, inputs in given:
+                if not place.serves(one.runtime):
+                    continue
+                error = gone or self._lacking(place, one)
+                if error is None:
+                    share.append((one, inputs))
+                else:
+                    lost.append(not_timed(one, inputs, self.settings, self.work, place, error))
+        return shares, lost
+
+    def _lacking(self, place: Device, one: Selected) -> MissingError | None:
+        """Why one of several devices cannot run an artifact, as far as that is known beforehand.
+
+        Raises:
+            MissingError: it is the only one.
+        """
+        try:
+            place.require(one.runtime)
+        except MissingError as error:
+            if len(self.devices) == 1:
+                raise
+            return error
+        return None
+
+    def _refuse_nothing(self, measured: Sequence[Measured]) -> None:
+        """Where nothing ran since the only device lacks the engine or accelerator, that is the answer.
+
+        Raises:
+            MissingError: it does.
+        """
+        errors = [one.error for one in measured if isinstance(one.error, MissingError)]
+        if len(self.devices) == 1 and len(errors) == len(measured):
+            raise errors[0]
+
+
+def _apart(share: Sequence[Given]) -> tuple[list[Selected], list[Mapping[str, Blob]]]:
+    """The artifacts, and the inputs of each."""
+    return [one for one, _ in share], [inputs for _, inputs in share]

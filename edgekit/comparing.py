@@ -2,91 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgekit.devices import Device, open_device
+from edgekit.devices import Device, opened_devices
+from edgekit.devices.on_runtime import on_runtimes
 from edgekit.errors import UsageError
 from edgekit.figures import BenchRow, Comparison
 from edgekit.files import write_text, writing
-from edgekit.latency.bench import artifact_row, candidates_of, time_artifacts
+from edgekit.latency.bench import artifact_row, candidates_of, in_turns
 from edgekit.latency.comparison import check_limit, compare_rows, compare_turns
-from edgekit.latency.measured import BenchSettings, Scenario
-from edgekit.latency.stored import alone, read_result, timings_of
+from edgekit.latency.measured import BenchSettings, Candidate, Scenario
 from edgekit.latency.turns import OPENING_S, Turns, take_turns
 from edgekit.latency.validity import NOT_CONVERGED
 from edgekit.progress import SILENT, Reporter
 from edgekit.report.comparison import comparison_markdown
 from edgekit.results import CompareResult, holds
-from edgekit.selection import Selected, select
+from edgekit.selection import Selected
+from edgekit.sides import CompareOptions, Matched, Side, matched, side_of
 from edgekit.timed_inputs import described, extent, inputs_for, timed_batch
 from edgekit.types import Blob, Evidence, Origin, Verdict, worst
 from edgekit.workbench import Workbench, workbench
-
-#: Wall time for a pair of artifacts.
-MAX_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class CompareOptions:
-    """How to compare; what is None is as in the stored result that takes part, or the default of `edgekit.bench`.
-
-    Attributes:
-        data, labels: samples to run, and the array in them that is no input.
-        target, precision: only these artifacts.
-        device, threads, batch, scenario: how to time.
-        max_seconds: wall time for each pair that takes turns, or for each artifact beside a stored result; 20.
-        max_regression: 0.05 accepts a p50 of up to 1.05 times the base's.
-        copy: whether inferences copy their inputs and outputs, see `BenchSettings`.
-    """
-
-    data: str | Path | None = None
-    labels: str | None = None
-    target: tuple[str, ...] = ()
-    precision: tuple[str, ...] = ()
-    device: str | None = None
-    threads: int | None = None
-    batch: int | None = None
-    scenario: Scenario | None = None
-    max_seconds: float | None = None
-    max_regression: float | None = None
-    copy: bool = True
-
-    @property
-    def settings(self) -> BenchSettings:
-        limit = MAX_SECONDS if self.max_seconds is None else self.max_seconds
-        return BenchSettings(scenario=self.scenario or "latency", batch=self.batch, copy=self.copy, max_seconds=limit)
-
-    def as_in(self, row: BenchRow) -> CompareOptions:
-        """With the settings of a stored timing where none were given: it could not be compared otherwise."""
-        scenario: Scenario = row.scenario  # type: ignore[assignment] # a stored string; `BenchSettings` refuses others
-        return replace(
-            self,
-            device=self.device or row.device,
-            threads=row.threads if self.threads is None and self.device is None else self.threads,
-            batch=self.batch or row.batch,
-            scenario=self.scenario or scenario,
-            copy=row.input_copy != "nothing",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a comparison: artifacts, or timings of an earlier day."""
-
-    path: str
-    made: tuple[Selected, ...] = ()
-    rows: tuple[BenchRow, ...] = ()
-    evidence: Evidence | None = None
-
-    @property
-    def names(self) -> list[str]:
-        return [one.artifact.name.strip() for one in self.made] or [row.name for row in self.rows]
-
-    @property
-    def paths(self) -> list[str]:
-        return [one.path for one in self.made] or [row.artifact for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +45,14 @@ def compare(
     labels: str | None = None,
     target: str | Sequence[str] = (),
     precision: str | Sequence[str] = (),
+    runtime: str | Sequence[str] = (),
     device: str | None = None,
+    allow_fallback: bool = False,
     threads: int | None = None,
+    cpus: str | None = None,
     batch: int | None = None,
+    inputs: Sequence[str] = (),
+    zero_copy: bool = False,
     scenario: Scenario | None = None,
     max_seconds: float | None = None,
     max_regression: float | None = None,
@@ -122,9 +65,9 @@ def compare(
     Args:
         base, new: kits, artifacts, files, or stored results (``.json``) of ``edgekit bench`` and ``edgekit run``.
             Artifacts of several are compared with those of the same target and precision; two single ones with each
-            other, whatever they are.
-        data, labels, target, precision, device, threads, batch, scenario, max_seconds, max_regression: see
-            `CompareOptions`.
+            other, whatever they are. Stored results of several devices or accelerators are compared one by one.
+        data, labels, target, precision, runtime, device, allow_fallback, threads, cpus, batch, inputs, zero_copy,
+            scenario, max_seconds, max_regression: see `CompareOptions`.
         strict: count ``weak`` as a failure.
         output: ``.md`` file for a summary, such as for a pull request.
         reporter: receives progress.
@@ -135,17 +78,30 @@ def compare(
 
     Raises:
         UsageError: nothing to compare, no samples to run, or bad options.
+        MissingError: the device cannot be reached, or the engine of an artifact is not installed.
     """
     check_limit(max_regression)
-    targets = (target,) if isinstance(target, str) else tuple(target)
-    precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     options = CompareOptions(
-        data, labels, targets, precisions, device, threads, batch, scenario, max_seconds, max_regression
+        data=data,
+        labels=labels,
+        target=(target,) if isinstance(target, str) else tuple(target),
+        precision=(precision,) if isinstance(precision, str) else tuple(precision),
+        runtime=(runtime,) if isinstance(runtime, str) else tuple(runtime),
+        device=device,
+        allow_fallback=allow_fallback,
+        threads=threads,
+        cpus=cpus,
+        batch=batch,
+        sizes=tuple(inputs),
+        scenario=scenario,
+        max_seconds=max_seconds,
+        max_regression=max_regression,
+        copy=not zero_copy,
     )
     _check_output(output)
-    sides = (_side(base, options), _side(new, options))
-    stored = next((row for side in sides for row in side.rows), None)
-    options = options if stored is None or all(side.rows for side in sides) else options.as_in(stored)
+    sides = (side_of(base, options), side_of(new, options))
+    stored = [row for side in sides for row in side.rows]
+    options = options if not stored or all(side.rows for side in sides) else options.as_in(stored)
     found = _compared(*sides, options, reporter)
     verdict = _verdict(found)
     result = CompareResult(
@@ -165,152 +121,129 @@ def compare(
     return result
 
 
-def partners(base: Sequence[str], new: Sequence[str]) -> list[tuple[int | None, int | None]]:
-    """Which of two lists of names belong together: places in both, None where one side lacks it.
-
-    Two single ones always do.
-
-    Raises:
-        UsageError: a side has a name twice.
-    """
-    if len(base) == len(new) == 1:
-        return [(0, 0)]
-    for names in (base, new):
-        double = next((name for name in names if names.count(name) > 1), None)
-        if double is not None:
-            raise UsageError(
-                "several-artifacts",
-                f"several of these are {double}, so that it is not clear which to compare.",
-                received=", ".join(names),
-                hint="Give one artifact, or a result of one kit.",
-            )
-    found: list[tuple[int | None, int | None]] = [
-        (base.index(name) if name in base else None, place) for place, name in enumerate(new)
-    ]
-    return [*found, *((place, None) for place, name in enumerate(base) if name not in new)]
-
-
-def _side(path: str | Path, options: CompareOptions) -> _Side:
-    if Path(path).suffix != ".json":
-        return _Side(str(path), select(path, options.target, options.precision))
-    result = read_result(path)
-    rows = tuple(
-        row
-        for row in timings_of(result)
-        if _wanted(row.target, options.target) and _wanted(row.precision, options.precision)
-    )
-    if not rows:
-        raise UsageError(
-            "nothing-selected",
-            "this result holds no such timing.",
-            received=" ".join([str(path), *options.target, *options.precision]),
-            hint="Choose other --target or --precision, or time it with edgekit bench.",
-        )
-    return _Side(str(path), rows=rows, evidence=result.evidence)
-
-
-def _wanted(value: str, choice: Collection[str]) -> bool:
-    return not choice or "all" in choice or value in choice
-
-
-def _compared(base: _Side, new: _Side, options: CompareOptions, reporter: Reporter) -> _Found:
-    places = partners(base.names, new.names)
-    lonely = [
-        alone(new.paths[mine], new.names[mine], f"{base.path} holds only {', '.join(base.names)}.")
-        for its, mine in places
-        if its is None and mine is not None
-    ]
-    lonely += [
-        alone("", base.names[its], f"{new.path} holds only {', '.join(new.names)}.", baseline=base.paths[its])
-        for its, mine in places
-        if mine is None and its is not None
-    ]
-    pairs = [(its, mine) for its, mine in places if its is not None and mine is not None]
+def _compared(base: Side, new: Side, options: CompareOptions, reporter: Reporter) -> _Found:
+    match = matched(base, new)
     if base.rows and new.rows:
-        rows = [(base.rows[its], new.rows[mine]) for its, mine in pairs]
+        rows = [(base.rows[its], new.rows[mine]) for its, mine in match.pairs]
         assert new.evidence is not None
-        return _found(rows, lonely, new.evidence, options)
-    with workbench(reporter) as work:
-        device = open_device(options.device or "local", threads=_threads(options))
+        found = _found(rows, match, new.evidence, options)
+        named = [replace(one, name=name) for one, name in zip(found.comparisons, match.names, strict=False)]
+        return replace(found, comparisons=[*named, *found.comparisons[len(named) :]])
+    with _live(options, reporter) as live:
         if base.made and new.made:
-            return _in_turns([(base.made[its], new.made[mine]) for its, mine in pairs], lonely, options, work, device)
-        live = base if base.made else new
-        chosen = [live.made[its if live is base else mine] for its, mine in pairs]
-        timed, evidence = _timed(chosen, options, work, device) if chosen else ((), Evidence("generated", 0, ()))
+            return _in_turns([(base.made[its], new.made[mine]) for its, mine in match.pairs], match, live)
+        now = base if base.made else new
+        chosen = [now.made[its if now is base else mine] for its, mine in match.pairs]
+        timed, evidence = _timed(chosen, live) if chosen else ((), Evidence("generated", 0, ()))
         rows = [
-            (row, new.rows[mine]) if live is base else (base.rows[its], row)
-            for row, (its, mine) in zip(timed, pairs, strict=True)
+            (row, new.rows[mine]) if now is base else (base.rows[its], row)
+            for row, (its, mine) in zip(timed, match.pairs, strict=True)
         ]
-        return _found(rows, lonely, evidence, options)
-
-
-def _threads(options: CompareOptions) -> int | None:
-    """None where the device spec names them, which a stored result repeats."""
-    return None if "threads=" in (options.device or "") else options.threads
+        return _found(rows, match, evidence, options)
 
 
 def _found(
-    rows: Sequence[tuple[BenchRow, BenchRow]], lonely: list[Comparison], evidence: Evidence, options: CompareOptions
+    rows: Sequence[tuple[BenchRow, BenchRow]], match: Matched, evidence: Evidence, options: CompareOptions
 ) -> _Found:
     compared = [compare_rows(row, earlier, max_regression=options.max_regression) for earlier, row in rows]
-    return _Found([*compared, *lonely], [one for one, _ in rows], [one for _, one in rows], evidence)
+    return _Found([*compared, *match.lonely], [one for one, _ in rows], [one for _, one in rows], evidence)
 
 
-def _timed(
-    chosen: Sequence[Selected], options: CompareOptions, work: Workbench, device: Device
-) -> tuple[tuple[BenchRow, ...], Evidence]:
-    known = described(chosen, work, device.context())
-    timed_batch(known, options.batch, ())
-    inputs, origin = inputs_for(known, options.data, options.labels, work)
-    return time_artifacts(known, inputs, options.settings, work, device), Evidence(origin, *extent(inputs, work))
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """Where artifacts are timed now.
+
+    Attributes:
+        device: the device.
+        places: the device with each runtime that is asked for.
+    """
+
+    options: CompareOptions
+    work: Workbench
+    device: Device
+    places: tuple[Device, ...]
+
+    def place(self, one: Selected) -> Device:
+        return next((place for place in self.places if place.serves(one.runtime)), self.device)
+
+    def candidates(self, chosen: Sequence[Selected], inputs: Sequence[Mapping[str, Blob]]) -> list[Candidate]:
+        return [
+            candidate
+            for one, given in zip(chosen, inputs, strict=True)
+            for candidate in candidates_of([one], [given], self.work, self.place(one))
+        ]
+
+    def settings(self, chosen: Sequence[Selected]) -> BenchSettings:
+        """With the batch that was asked for.
+
+        Raises:
+            UsageError: none of the artifacts takes it.
+        """
+        return replace(self.options.settings, batch=timed_batch(chosen, self.options.batch, self.options.sizes))
+
+    def inputs(self, chosen: Sequence[Selected]) -> tuple[list[dict[str, Blob]], Origin]:
+        options = self.options
+        return inputs_for(chosen, options.data, options.labels, self.work, options.sizes)
 
 
-def _in_turns(
-    pairs: Sequence[tuple[Selected, Selected]],
-    lonely: list[Comparison],
-    options: CompareOptions,
-    work: Workbench,
-    device: Device,
-) -> _Found:
+@contextmanager
+def _live(options: CompareOptions, reporter: Reporter) -> Iterator[_Live]:
+    threads = None if "threads=" in (options.device or "") else options.threads  # a stored result has both
+    with (
+        opened_devices(options.device or "local", threads=threads, cpus=options.cpus) as devices,
+        workbench(reporter) as work,
+    ):
+        places = on_runtimes(devices, options.runtime, allow_fallback=options.allow_fallback)
+        yield _Live(options, work, devices[0], places)
+
+
+def _timed(chosen: Sequence[Selected], live: _Live) -> tuple[tuple[BenchRow, ...], Evidence]:
+    known = described(chosen, live.work)
+    settings = live.settings(known)
+    inputs, origin = live.inputs(known)
+    measured = in_turns(live.candidates(known, inputs), settings, live.work, live.device)
+    rows = tuple(artifact_row(one, timed, live.place(one)) for one, timed in zip(known, measured, strict=True))
+    return rows, Evidence(origin, *extent(inputs, live.work))
+
+
+def _in_turns(pairs: Sequence[tuple[Selected, Selected]], match: Matched, live: _Live) -> _Found:
     found = _Found([], [], [], Evidence("generated", 0, ()))
-    settings = replace(options.settings, min_seconds=OPENING_S)
+    work, limit = live.work, live.options.max_regression
     given: list[Mapping[str, Blob]] = []
     origins: set[Origin] = set()
     for raw in pairs:
-        pair = described(raw, work, device.context())
-        timed_batch(pair, options.batch, ())
-        inputs, origin = _shared(pair, options, work)
+        pair = described(raw, work)
+        settings = replace(live.settings(pair), min_seconds=OPENING_S)
+        inputs, origin = _shared(pair, live)
         given, origins = [*given, *inputs], {*origins, origin}
-        base, new = candidates_of(pair, inputs, work, device)
-        with work.reporter.task(f"{new.name} and {base.name} in turns on {device.name}") as update:
+        base, new = live.candidates(pair, inputs)
+        with work.reporter.task(f"{new.name} and {base.name} in turns on {live.device.name}") as update:
             turns = take_turns(
-                *(base, new, work.executor, device.context(), settings),
-                max_regression=options.max_regression,
-                on_progress=update,
+                *(base, new, work.executor, live.device.context(), settings), max_regression=limit, on_progress=update
             )
-        rows = _rows(pair, turns, device)
+        rows = _rows(pair, turns, live)
         found.base.append(rows[0])
         found.new.append(rows[1])
-        found.comparisons.append(compare_turns(turns, rows[1], rows[0], max_regression=options.max_regression))
-    found.comparisons.extend(lonely)
+        found.comparisons.append(compare_turns(turns, rows[1], rows[0], max_regression=limit))
+    found.comparisons.extend(match.lonely)
     if not given:
         return found
     return replace(found, evidence=Evidence("real" if origins == {"real"} else "generated", *extent(given, work)))
 
 
-def _shared(pair: Sequence[Selected], options: CompareOptions, work: Workbench) -> tuple[list[dict[str, Blob]], Origin]:
+def _shared(pair: Sequence[Selected], live: _Live) -> tuple[list[dict[str, Blob]], Origin]:
     """Inputs of both; a file outside a kit takes those of the other's kit."""
     kept = [one for one in pair if one.kit is not None]
-    if options.data is not None or len(kept) != 1:
-        return inputs_for(pair, options.data, options.labels, work)
-    (inputs,), origin = inputs_for(kept, None, None, work)
+    if live.options.data is not None or len(kept) != 1:
+        return live.inputs(pair)
+    (inputs,), origin = live.inputs(kept)
     return [inputs, inputs], origin
 
 
-def _rows(pair: Sequence[Selected], turns: Turns, device: Device) -> tuple[BenchRow, BenchRow]:
+def _rows(pair: Sequence[Selected], turns: Turns, live: _Live) -> tuple[BenchRow, BenchRow]:
     """Both as rows; how wide the interval of each p50 alone is does not matter here."""
     base, new = (
-        artifact_row(one, replace(timed, converged=True), device)
+        artifact_row(one, replace(timed, converged=True), live.place(one))
         for one, timed in zip(pair, (turns.base, turns.new), strict=True)
     )
     if turns.together:  # what one process of both held, and how fast the second opened, is true of neither

@@ -25,6 +25,7 @@ class Pays:
         over: what the engine computed the parent in, such as ``f32``.
         by_default: what it would compute the parent in if that were not pinned, such as ``bf16``: inferred from the
             engine's rule and the CPU's features, and not timed. None where that is the same.
+        accelerator: what both ran on there.
     """
 
     device: str
@@ -36,6 +37,7 @@ class Pays:
     memory_ratio: float | None = None
     over: str | None = None
     by_default: str | None = None
+    accelerator: str = "CPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,11 @@ class BenchRow:
     @property
     def name(self) -> str:
         return f"{self.target} {self.precision}" if self.way is None else f"{self.runtime} {self.way}"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether another CPU, or the GPU, was emulated in software: its times mean nothing then."""
+        return self.environment.get("emulated") == str(True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from edgekit.attribution.stages import HERE, Runs, staged
 from edgekit.checked import CheckRow
 from edgekit.checking import check_one, refuse_missing, row_of
 from edgekit.data.spec import data_digest
-from edgekit.devices import Device, open_device, opened_devices
+from edgekit.devices import Device, open_device, opened_devices, parse_device
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.exporter.compatibility import parse_for
 from edgekit.exporter.export import ExportOptions, export_into
@@ -115,7 +115,7 @@ def run(
     """Take a trained model the whole way and recommend what to deploy.
 
     A second run with nothing changed (source, data, options, library versions, CPU) returns the stored result, with
-    the time it was measured.
+    the time it was measured; not on devices other than this machine, which may have changed unseen.
 
     Args:
         model: a model file or code, as for `edgekit.export`.
@@ -311,10 +311,11 @@ def _checks(
 
 
 def _key(source: Source, options: RunOptions) -> str | None:
-    """Digest of everything that could change the result; None for data that only running code would tell."""
+    """Digest of everything that could change the result; None for data and devices that only asking them would tell."""
     data = [data_digest(path) for path in (options.data, options.eval_data) if path]
     code = read_metric(options.metric).code
-    if None in data:
+    devices = [options.device] if isinstance(options.device, str) else options.device
+    if None in data or any(parse_device(device).kind != "local" for device in devices):
         return None
     known = {
         "source": source.sha256,

@@ -48,7 +48,7 @@ def profiled(
     """Rows with their profiles; one that cannot be had is a reason of its row.
 
     Args:
-        rows: of artifacts that were timed, then of sources in their frameworks, which have no profile.
+        rows: of artifacts that were timed.
         chosen: the artifacts.
         inputs: of each.
         settings: how they were timed.
@@ -57,7 +57,7 @@ def profiled(
     """
     known = _Sources(work)
     found = []
-    for row, one, candidate in zip(rows, chosen, candidates_of(chosen, inputs, work, device), strict=False):
+    for row, one, candidate in zip(rows, chosen, candidates_of(chosen, inputs, work, device), strict=True):
         if row.verdict == "error":
             found.append(row)
             continue
@@ -65,7 +65,7 @@ def profiled(
         def origin(graph: Graph, one: Selected = one, given: Mapping[str, Blob] = candidate.inputs) -> Origin:
             return known.origin(one, graph, given, device)
 
-        with work.reporter.task(f"profile {row.name}"):
+        with work.reporter.task(f"profile {row.name} on {device.name}"):
             try:
                 made = profile_of(
                     candidate, row.target, row.batch, work, device, seconds=settings.max_seconds, origin=origin
@@ -75,8 +75,7 @@ def profiled(
                 raise
             except EdgekitError as error:
                 found.append(replace(row, reasons=(*row.reasons, f"no profile: {error.message}")))
-    without = ((*row.reasons, f"no profile: {row.runtime} has none.") for row in rows[len(chosen) :])
-    return (*found, *(replace(row, reasons=reasons) for row, reasons in zip(rows[len(chosen) :], without, strict=True)))
+    return tuple(found)
 
 
 class _Sources:

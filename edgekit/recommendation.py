@@ -33,12 +33,12 @@ def recommend(
         return Recommendation(None, None, "no artifact runs and agrees with the source.")
     best = min(VERDICTS.index(verdicts[str(row.path)]) for row in sound)
     candidates = [row for row in sound if VERDICTS.index(verdicts[str(row.path)]) == best]
-    timed = {row.artifact: row for row in timings if row.latency_ms and row.verdict != "error" and not _emulated(row)}
+    timed = {row.artifact: row for row in timings if row.latency_ms and row.verdict != "error" and not row.emulated}
     measured = [row for row in candidates if row.path in timed]
     quality = f"{'verified' if best == 0 else 'only weakly verified'} against the source"
     if not measured:
         chosen = min(candidates, key=lambda row: row.size_bytes or 0)
-        why = "times on an emulated CPU do not count" if any(map(_emulated, timings)) else "none could be timed"
+        why = "times on an emulated CPU do not count" if any(row.emulated for row in timings) else "none could be timed"
         return Recommendation(chosen.name, chosen.path, f"it is {quality} and the smallest; {why}.")
     fastest = min(measured, key=lambda row: _latency(timed, row).p50)
     tied = _without_slower([row for row in measured if _tied(_latency(timed, row), _latency(timed, fastest))], timed)
@@ -51,10 +51,6 @@ def recommend(
         *(["its timing is weak, see the notes"] if timed[str(chosen.path)].verdict == "weak" else []),
     ]
     return Recommendation(chosen.name, chosen.path, f"{'; '.join(parts)}.")
-
-
-def _emulated(row: BenchRow) -> bool:
-    return row.environment.get("emulated") == str(True)
 
 
 def _without_slower(tied: Sequence[ArtifactResult], timed: Mapping[str, BenchRow]) -> list[ArtifactResult]:

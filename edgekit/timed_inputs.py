@@ -10,12 +10,12 @@ import numpy as np
 
 from edgekit.data.read import read_samples
 from edgekit.errors import EdgekitError, UsageError
+from edgekit.exporter.graph import conversion_context
 from edgekit.exporter.observe import generate
 from edgekit.exporter.sizes import Lengths, resized
 from edgekit.exporter.source import check_dtypes, parse_inputs
 from edgekit.exporter.sources.pins import pinned_inputs
 from edgekit.inspection.job import InspectJob
-from edgekit.jobs.process import Context
 from edgekit.results import unique
 from edgekit.runtimes.timing import refuse_fixed_batch
 from edgekit.samples import GOLDEN_SAMPLES, save_arrays
@@ -27,23 +27,22 @@ from edgekit.workbench import SEED, Workbench
 Inputs = dict[str, Blob]
 
 
-def described(chosen: Sequence[Selected], work: Workbench, context: Context) -> tuple[Selected, ...]:
-    """Artifacts with their signatures: a file outside a kit is opened once to learn it.
+def described(chosen: Sequence[Selected], work: Workbench) -> tuple[Selected, ...]:
+    """Artifacts with their signatures: a file outside a kit is opened once to learn it, on this machine.
 
-    What cannot be opened stays without, and its timing says why.
+    What cannot be opened here stays without; where it runs, its timing says why it cannot be opened there either.
 
     Args:
         chosen: artifacts.
         work: of this command.
-        context: interpreter and variables of the engines.
     """
-    return tuple(one if one.artifact.signature.inputs else _described(one, work, context) for one in chosen)
+    return tuple(one if one.artifact.signature.inputs else _described(one, work) for one in chosen)
 
 
-def _described(one: Selected, work: Workbench, context: Context) -> Selected:
+def _described(one: Selected, work: Workbench) -> Selected:
     files = tuple(work.executor.add(file) for file in one.files)
     try:
-        found = work.executor.run_fresh(InspectJob(one.artifact.target, files), context)
+        found = work.executor.run_fresh(InspectJob(one.artifact.target, files), conversion_context(None))
     except EdgekitError:
         return one
     return replace(one, artifact=replace(one.artifact, signature=found.signature))

@@ -68,6 +68,26 @@ def twin_keras_fixed(artifacts: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def twin_torch(artifacts: Path) -> Path:
+    return models.twin_torch(artifacts / "twin.pt2", None)
+
+
+@pytest.fixture(scope="session")
+def twin_torch_fixed(artifacts: Path) -> Path:
+    return models.twin_torch(artifacts / "twin-fixed.pt2", 2)
+
+
+@pytest.fixture(scope="session")
+def twin_jax(artifacts: Path) -> Path:
+    return models.twin_jax(artifacts / "twin.jax", None)
+
+
+@pytest.fixture(scope="session")
+def twin_jax_fixed(artifacts: Path) -> Path:
+    return models.twin_jax(artifacts / "twin-fixed.jax", 2)
+
+
+@pytest.fixture(scope="session")
 def dense_onnx(artifacts: Path) -> Path:
     """One int8 layer, free batch; see `tests.models`."""
     return models.dense_onnx(artifacts / "dense.onnx")

@@ -1,12 +1,8 @@
 """Tiny real artifacts for tests, each made by its own format's library.
 
-`twin` is one network in every format: two inputs and two outputs, neither in alphabetical order, one input of
-integers, and a numpy reference that shares no code with any engine::
-
-    embed = tanh(sum(TABLE[token], axis=1))        score = embed @ EMBED + wide @ WIDE
-
-`dense` is ``relu(x @ DENSE)`` with int8 arithmetic inside. Formats whose converters are heavy or do not share a
-process are made by ``python tests/models.py KIND FILE BATCH``.
+`twin` is the network of `edgekit.testing.twin` in every format. `dense` is ``relu(x @ DENSE)`` with int8 arithmetic
+inside. Formats whose converters are heavy or do not share a process are made by
+``python tests/models.py KIND FILE BATCH``.
 """
 
 from __future__ import annotations
@@ -19,29 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.testing.twin import EMBED, INPUTS, OUTPUTS, TABLE, WIDE, twin_inputs, twin_outputs
+
+__all__ = ["EMBED", "INPUTS", "OUTPUTS", "TABLE", "WIDE", "twin_inputs", "twin_outputs"]
+
 Arrays = dict[str, np.ndarray]
 
-_RANDOM = np.random.default_rng(7)
-TABLE = _RANDOM.normal(size=(11, 5)).astype(np.float32)
-EMBED = _RANDOM.normal(size=(5, 2)).astype(np.float32)
-WIDE = _RANDOM.normal(size=(4, 2)).astype(np.float32)
-DENSE = _RANDOM.normal(size=(32, 16)).astype(np.float32)
-
-INPUTS = ("wide", "token")
-OUTPUTS = ("score", "embed")
-
-
-def twin_inputs(samples: int, seed: int = 1) -> Arrays:
-    """``wide`` (samples, 4) float32 and ``token`` (samples, 2) int32."""
-    random = np.random.default_rng(seed)
-    token = random.integers(0, len(TABLE), size=(samples, 2), dtype=np.int32)
-    return {"wide": random.normal(size=(samples, 4)).astype(np.float32), "token": token}
-
-
-def twin_outputs(inputs: Arrays) -> Arrays:
-    """What every twin must compute, in float64."""
-    embed = np.tanh(TABLE.astype(np.float64)[inputs["token"]].sum(axis=1))
-    return {"score": embed @ EMBED + inputs["wide"] @ WIDE, "embed": embed}
+DENSE = np.random.default_rng(7).normal(size=585)[73:].reshape(32, 16).astype(np.float32)
 
 
 def dense_inputs(samples: int, seed: int = 1) -> Arrays:
@@ -114,6 +94,16 @@ def twin_tflite(path: Path, batch: int | None) -> Path:
 def twin_keras(path: Path, batch: int | None) -> Path:
     """A ``.keras`` file."""
     return _in_process_of_its_own("twin_keras", path, batch)
+
+
+def twin_torch(path: Path, batch: int | None) -> Path:
+    """A ``.pt2`` file of ``torch.export``."""
+    return _in_process_of_its_own("twin_torch", path, batch)
+
+
+def twin_jax(path: Path, batch: int | None) -> Path:
+    """A ``.jax`` file of ``jax.export``."""
+    return _in_process_of_its_own("twin_jax", path, batch)
 
 
 def dense_onnx(path: Path) -> Path:
@@ -256,9 +246,44 @@ def _make_twin_keras(path: Path, batch: int | None) -> None:
     model.save(path)
 
 
+def _make_twin_torch(path: Path, batch: int | None) -> None:
+    import torch
+
+    class Twin(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, array in (("table", TABLE), ("embed", EMBED), ("wide", WIDE)):
+                self.register_buffer(name, torch.from_numpy(array))
+
+        def forward(self, wide: Any, token: Any) -> Any:
+            embed = torch.tanh(self.table[token].sum(1))
+            return {"score": embed @ self.embed + wide @ self.wide, "embed": embed}
+
+    length = batch or 3
+    examples = tuple(torch.from_numpy(array) for array in twin_inputs(length).values())
+    free = {name: {0: torch.export.Dim.DYNAMIC} for name in INPUTS} if batch is None else None
+    torch.export.save(torch.export.export(Twin(), examples, dynamic_shapes=free), path)
+
+
+def _make_twin_jax(path: Path, batch: int | None) -> None:
+    from collections import OrderedDict  # JAX sorts the keys of any other dictionary
+
+    import jax
+    import jax.export
+    import jax.numpy as jnp
+
+    def twin(inputs: Any) -> Any:
+        embed = jnp.tanh(jnp.take(TABLE, inputs["token"], axis=0).sum(axis=1))
+        return OrderedDict(score=embed @ EMBED + inputs["wide"] @ WIDE, embed=embed)
+
+    length = jax.export.symbolic_shape("batch")[0] if batch is None else batch
+    wide, token = jax.ShapeDtypeStruct((length, 4), np.float32), jax.ShapeDtypeStruct((length, 2), np.int32)
+    exported = jax.export.export(jax.jit(twin), platforms=["cpu"])(OrderedDict(wide=wide, token=token))
+    path.write_bytes(exported.serialize())
+
+
 if __name__ == "__main__":
     import os
 
     os.environ.update(KERAS_BACKEND="jax", JAX_PLATFORMS="cpu")
-    makers = {"twin_tflite": _make_twin_tflite, "twin_keras": _make_twin_keras, "dense_tflite": _make_dense_tflite}
-    makers[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]) or None)
+    globals()[f"_make_{sys.argv[1]}"](Path(sys.argv[2]), int(sys.argv[3]) or None)

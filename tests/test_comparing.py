@@ -13,15 +13,17 @@ import pytest
 from rich.console import Console
 
 import edgekit
-from edgekit.comparing import partners
 from edgekit.errors import UsageError
 from edgekit.figures import BenchRow
 from edgekit.jobs.codec import from_json
 from edgekit.report.terminal import view
 from edgekit.results import BenchResult, CompareResult
+from edgekit.samples import save_npz
+from edgekit.sides import partners
 from edgekit.types import Evidence
 from tests.cli.command import edgekit as command
 from tests.latency.made import row, speeds
+from tests.models import twin_inputs
 
 
 def chain(path: Path, length: int, batch: str | int = "batch") -> Path:
@@ -129,6 +131,55 @@ def test_an_artifact_that_only_one_side_has_is_told(tmp_path: Path) -> None:
     assert edgekit.compare(two, other, precision="fp32").verdict == "verified"
 
 
+def test_results_of_several_devices_are_compared_one_by_one(tmp_path: Path) -> None:
+    base = stored(tmp_path / "base.json", row(speeds(1.0)), row(speeds(3.0), device="ssh://pi"))
+    slow = row(speeds(4.0, seed=1), device="ssh://pi")
+    new = stored(tmp_path / "new.json", slow, replace(slow, runtime="onnxruntime:WebGPU"))
+    result = edgekit.compare(base, new, max_regression=0.05)
+    assert {one.name: (one.answer, one.regression) for one in result.comparisons} == {
+        "onnx fp32 (onnxruntime on ssh://pi)": ("slower", True),
+        "onnx fp32 (onnxruntime:WebGPU on ssh://pi)": ("not comparable", False),
+        "onnx fp32 (onnxruntime on local)": ("not comparable", False),
+    }
+    (found,) = edgekit.compare(base, new, runtime="onnxruntime:CPU", device="ssh://pi").comparisons
+    assert (found.name, found.answer) == ("onnx fp32", "slower")
+
+
+def test_an_artifact_beside_results_of_several_devices_asks_for_one(
+    models: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    base = stored(tmp_path / "base.json", row(speeds(1.0)), row(speeds(3.0), device="ssh://pi"))
+    with pytest.raises(UsageError) as caught:
+        edgekit.compare(base, models[0], data=models[2])
+    assert caught.value.code == "several-artifacts"
+    assert "--device" in caught.value.hint
+
+
+def test_both_sides_run_as_they_were_asked_to(
+    twin_tflite: Path, twin_openvino: Path, twin_onnx: Path, tmp_path: Path
+) -> None:
+    save_npz(tmp_path / "data.npz", twin_inputs(4).items())
+    asked = {"runtime": ["tflite:XNNPACK", "openvino"], "cpus": "0", "zero_copy": True, "max_seconds": 1}
+    result = edgekit.compare(twin_openvino, twin_tflite, data=tmp_path / "data.npz", **asked)
+    base, new = result.base_results[0], result.new_results[0]
+    assert (base.runtime, new.runtime) == ("openvino", "tflite:XNNPACK")
+    assert {row.environment["cpus"] for row in (base, new)} == {"0"}
+    assert {row.input_copy for row in (base, new)} == {"nothing"}
+    assert new.effective is not None
+    assert "XNNPACK" in str(new.effective.placement.value)
+    for runtime, code in ((["tflite", "tflite:GPU"], "two-accelerators"), ("openvino", "nothing-for-this-runtime")):
+        with pytest.raises(UsageError) as caught:
+            edgekit.compare(twin_onnx, twin_onnx, runtime=runtime)
+        assert caught.value.code == code
+
+
+def test_sizes_take_the_place_of_samples(tmp_path: Path) -> None:
+    short = chain(tmp_path / "short.onnx", 4)
+    result = edgekit.compare(short, short, inputs=["x0=2x64"], max_seconds=0.3)
+    assert {row.batch for row in (*result.base_results, *result.new_results)} == {2}
+    assert result.evidence.inputs == "generated"
+
+
 def test_what_does_not_open_is_an_error(models: tuple[Path, Path, Path], tmp_path: Path) -> None:
     short, _, data = models
     broken = tmp_path / "broken.onnx"
@@ -153,6 +204,8 @@ def test_names_belong_together_once() -> None:
         ({"output": "summary.html"}, "unknown-report-format"),
         ({"output": "nowhere/summary.md"}, "no-such-folder"),
         ({"precision": "int8"}, "nothing-selected"),
+        ({"runtime": "openvino"}, "nothing-selected"),
+        ({"device": "ssh://pi"}, "nothing-selected"),
     ],
 )
 def test_what_cannot_be_asked(changes: dict[str, Any], code: str, tmp_path: Path) -> None:

@@ -33,18 +33,8 @@ def bench(
             "--streams", metavar="N", min=1, help="Inferences side by side, for throughput. Default: the best."
         ),
     ] = None,
-    input: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", metavar="NAME=SHAPE", help="Free sizes to time with: image=1x224x224x3. May be repeated."
-        ),
-    ] = None,
-    zero_copy: Annotated[
-        bool,
-        typer.Option(
-            "--zero-copy/--copy", help="Bind inputs and outputs once, or copy them in every inference (the default)."
-        ),
-    ] = False,
+    input: options.TimedInputs = None,
+    zero_copy: options.ZeroCopy = False,
     scenario: Annotated[
         str, typer.Option("--scenario", metavar="NAME", help="latency, throughput or cold.")
     ] = "latency",

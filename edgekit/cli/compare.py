@@ -21,11 +21,17 @@ def compare(
     labels: options.Labels = None,
     target: options.Targets = None,
     precision: options.Precisions = None,
+    runtime: options.Runtimes = None,
     device: Annotated[
-        str | None, typer.Option("--device", metavar="DEVICE", help="Where to run: local, local?cpus=0&threads=1.")
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="Where to run; of a stored result, what was timed there."),
     ] = None,
+    allow_fallback: options.AllowFallback = False,
     threads: options.Threads = None,
+    cpus: options.Cpus = None,
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="Samples per inference.")] = None,
+    input: options.TimedInputs = None,
+    zero_copy: options.ZeroCopy = False,
     scenario: Annotated[
         str | None, typer.Option("--scenario", metavar="NAME", help="latency, throughput or cold.")
     ] = None,
@@ -58,9 +64,14 @@ def compare(
                 labels=labels,
                 target=target or (),
                 precision=precision or (),
+                runtime=runtime or (),
                 device=device,
+                allow_fallback=allow_fallback,
                 threads=threads,
+                cpus=cpus,
                 batch=batch,
+                inputs=input or (),
+                zero_copy=zero_copy,
                 scenario=scenario,
                 max_seconds=max_seconds,
                 max_regression=options.share(max_regression, "--max-regression"),

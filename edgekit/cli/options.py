@@ -56,7 +56,7 @@ TimedRuntimes = Annotated[
     typer.Option(
         "--runtime",
         metavar="RUNTIME",
-        help="Only this engine, or the source too: keras:jax, torch:compiled. May be repeated.",
+        help="Engine and what it runs on: openvino:GPU; or the source too: keras:jax. May be repeated.",
     ),
 ]
 Data = Annotated[
@@ -92,6 +92,16 @@ Trials = Annotated[
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=SHAPE", help="Pin sizes: image=?x224x224x3[:float32]; ? stays free."),
+]
+TimedInputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=SHAPE", help="Free sizes to time with: image=1x224x224x3. May be repeated."),
+]
+ZeroCopy = Annotated[
+    bool,
+    typer.Option(
+        "--zero-copy/--copy", help="Bind inputs and outputs once, or copy them in every inference (the default)."
+    ),
 ]
 Backend = Annotated[
     str, typer.Option("--backend", metavar="NAME", help="Keras backend: auto, jax, torch, tensorflow or openvino.")
@@ -133,7 +143,7 @@ Cpus = Annotated[
 ]
 MaxSeconds = Annotated[
     float | None,
-    typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20, and 10 in edgekit run."),
+    typer.Option("--max-seconds", metavar="S", help="Time limit per artifact. Default: 20, and 6 in edgekit run."),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Throw away a kit of another source in the same folder.")]
 

@@ -17,7 +17,7 @@ from edgekit.jobs.disk import writing
 CORE = (
     *("__init__.py", "types.py", "errors.py", "registry.py"),
     *("jobs/__init__.py", "jobs/__main__.py", "jobs/codec.py", "jobs/protocol.py", "jobs/worker.py"),
-    *("jobs/agent.py", "jobs/channel.py", "jobs/depot.py", "jobs/memory.py"),
+    *("jobs/agent.py", "jobs/channel.py", "jobs/depot.py", "jobs/memory.py", "jobs/turn.py"),
     "runtimes/*.py",
 )
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from edgekit.devices.base import Device, DeviceSpec, kind_of, parse_spec
-from edgekit.devices.names import resolved
+from edgekit.devices.names import named_devices, resolved
 from edgekit.errors import UsageError
 from edgekit.registry import Registry, Row
 from edgekit.runtimes.cpus import check_cpus
@@ -55,7 +55,12 @@ def parse_device(text: str) -> DeviceSpec:
         UsageError: no such kind of device, or an option that it does not have.
     """
     meant = resolved(text)
-    row = DEVICES[kind_of(meant)]
+    try:
+        row = DEVICES[kind_of(meant)]
+    except UsageError as err:
+        names = ", ".join(sorted(named_devices())) or "none so far"
+        hint = f"{err.hint} Or a name of yours: {names}."
+        raise UsageError(err.code, err.message, received=text, hint=hint) from err
     spec = replace(parse_spec(meant, row.options), text=text)
     if spec.address and not row.addressed:
         raise UsageError(

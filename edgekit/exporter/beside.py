@@ -19,6 +19,7 @@ from edgekit.kit import Kit
 from edgekit.latency.bench import timing_row
 from edgekit.latency.measured import Measured
 from edgekit.latency.pays import speedup
+from edgekit.runtimes.placement import CPU
 from edgekit.runtimes.registry import RUNTIMES
 from edgekit.selection import SUFFIXES, Selected
 from edgekit.types import Blob
@@ -135,7 +136,9 @@ def candidates_beside(
     return found
 
 
-def source_row(beside: Beside, timed: Measured, device: Device, threads: int | None) -> BenchRow:
+def source_row(
+    beside: Beside, timed: Measured, device: Device, threads: int | None, *, profile: bool = False
+) -> BenchRow:
     """The row of a source that was timed in one way.
 
     Args:
@@ -143,15 +146,20 @@ def source_row(beside: Beside, timed: Measured, device: Device, threads: int | N
         timed: of a `SourceCandidate`.
         device: where.
         threads: that were asked for.
+        profile: whether profiles were asked for; a framework has none.
     """
     assert isinstance(timed.candidate, SourceCandidate)
     source = beside.source
     row = timing_row(timed, device, source.file.name, source.description.kind, "fp32")
+    notes = [
+        *([] if threads is None else [OWN_THREADS]),
+        *([f"no profile: {row.runtime} has none."] if profile else []),
+    ]
     return replace(
         row,
         threads=None,
         streams=1,
-        reasons=row.reasons if threads is None else (*row.reasons, OWN_THREADS),
+        reasons=(*row.reasons, *notes),
         sha256=source.file.sha256,
         source=source.file.name if beside.kit is None else beside.kit.manifest.source.path,
         source_sha256=source.file.sha256,
@@ -169,8 +177,9 @@ def gains(
             foreign = beside.kit is not None and not _same(one.kit, beside.kit)
             ratio = None if foreign or timed.error or other.error else speedup(other, timed)
             if ratio is not None:
-                name, over = one.artifact.name.strip(), other.candidate.name
-                found.append(Gain(one.path, name, over, device.name, ratio.value, ratio.ci95))
+                unit = timed.options.accelerator
+                name = one.artifact.name.strip() + ("" if unit.upper() == CPU else f" on {unit}")
+                found.append(Gain(one.path, name, other.candidate.name, device.name, ratio.value, ratio.ci95))
     return tuple(found)
 
 

@@ -12,6 +12,8 @@ host writes one line per job, and the agent answers as a worker does (`edgekit.j
 
 The engine runs in a process of its own: a crash, a hang or too much memory there is an error event. When the host's
 end of the pipe closes, in the middle of a job or not, everything that was started is killed and the folder removed.
+The same happens when the host falls silent while it has the device, as when a cable is pulled: it sends an empty line
+every few seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import getpass
 import json
 import os
 import select
@@ -35,14 +36,16 @@ from pathlib import Path
 from typing import IO, Any, Optional
 
 from edgekit import errors
-from edgekit.jobs.channel import POLL_S, Channel, Limits, start_worker
+from edgekit.jobs.channel import Channel, Limits, start_worker
 from edgekit.jobs.codec import from_json
-from edgekit.jobs.depot import Depot
+from edgekit.jobs.depot import NO_SPACE, Depot
 from edgekit.jobs.protocol import file_in
+from edgekit.jobs.turn import open_machine_lock, turn
 from edgekit.types import Blob
 
-#: Seconds without a word from the host after which it counts as gone: a device that it cannot reach hears no end.
-SILENT_S = 3600.0
+#: Seconds without a word from the host after which it counts as gone, since a device that it cannot reach hears no
+#: end: between two jobs, and while it has the device or waits for it.
+IDLE_S, SILENT_S = 3600.0, 60.0
 
 #: Packages that ``edgekit devices prepare`` put beside the agent's files.
 SITE = "site"
@@ -53,7 +56,6 @@ UNUSED_S = 30 * 24 * 3600.0
 #: Remembers governors that have to be put back.
 JOURNAL = "governor.json"
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
@@ -67,16 +69,20 @@ class Inbox:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._buffer = b""
+        self._heard = time.monotonic()
 
-    def line(self) -> dict[str, Any]:
+    def line(self, seconds: float = SILENT_S) -> dict[str, Any]:
         """The next message; empty lines only show that the host is there.
+
+        Args:
+            seconds: to wait for a word at most.
 
         Raises:
             HostGone: there is none.
         """
         while True:
             while b"\n" not in self._buffer:
-                self._wait(SILENT_S)
+                self._wait(seconds)
             line, self._buffer = self._buffer.split(b"\n", 1)
             if line.strip():
                 message: dict[str, Any] = json.loads(line)
@@ -92,9 +98,15 @@ class Inbox:
             yield piece
 
     def look(self) -> None:
-        """See without waiting whether the host is still there."""
+        """See without waiting whether the host is still there.
+
+        Raises:
+            HostGone: it is not.
+        """
         if select.select([self._fd], [], [], 0)[0]:
             self._wait(0)
+        elif time.monotonic() - self._heard > SILENT_S:
+            raise HostGone
 
     def _wait(self, seconds: float) -> None:
         if not select.select([self._fd], [], [], seconds)[0]:
@@ -103,6 +115,7 @@ class Inbox:
         if not piece:
             raise HostGone
         self._buffer += piece
+        self._heard = time.monotonic()
 
 
 class Agent:
@@ -130,7 +143,7 @@ class Agent:
         """Take jobs one after another; the error of one is the last event."""
         try:
             while True:
-                self._run(self._inbox.line())
+                self._run(self._inbox.line(IDLE_S))
         except (HostGone, BrokenPipeError):
             pass
         except _Passed as error:
@@ -189,28 +202,18 @@ class Agent:
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[None]:
-        """Have the device for one job. The lock goes with this process, however it ends, and names its holder."""
-        with (self.base / "lock").open("a+") as lock:
-            said = ""
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    lock.seek(0)
-                    holder = lock.read().strip() or "another job"
-                    if holder != said:
-                        self._say("waiting", holder=holder)
-                        said = holder
-                    self._inbox.look()
-                    time.sleep(POLL_S)
-            lock.truncate(0)
-            lock.write(_holder())
-            lock.flush()
-            try:
-                yield
-            finally:
-                lock.truncate(0)
+        """Have the device for one job, and edgekit's folder there, which `edgekit.devices.preparation` tidies too."""
+        said = ""
+
+        def wait(holder: str) -> None:
+            nonlocal said
+            if holder != said:
+                self._say("waiting", holder=holder)
+                said = holder
+            self._inbox.look()
+
+        with turn(open_machine_lock(), wait), turn(os.open(self.base / "lock", os.O_RDWR | os.O_CREAT, 0o600), wait):
+            yield
 
     @contextlib.contextmanager
     def _governed(self) -> Iterator[None]:
@@ -233,6 +236,7 @@ class Agent:
         depot = Depot(self.base / "blobs")
         missing = depot.missing(blobs)
         if missing:
+            depot.trim(blobs, room_bytes=sum(blob.size for blob in blobs if blob.sha256 in missing))
             self._say("need", blobs=missing)
             known = {blob.sha256: blob for blob in blobs}
             for _ in missing:
@@ -310,14 +314,8 @@ def _environment(base: Path, cpus: str) -> dict[str, str]:
     return found
 
 
-def _holder() -> str:
-    """Who has the device, for whoever waits: the account, where it came from, and since when."""
-    origin = os.environ.get("SSH_CONNECTION", "").partition(" ")[0] or "this machine"
-    return f"{getpass.getuser()} from {origin}, process {os.getpid()}, since {time.strftime('%H:%M:%S')}"
-
-
 def _refusal(err: OSError, base: Path) -> errors.EdgekitError:
-    if err.errno in _FULL:
+    if err.errno in NO_SPACE:
         return errors.MissingError(
             "device-full",
             f"there is no space left on the device for {err.filename or base}.",

@@ -74,6 +74,7 @@ class Channel:
     Attributes:
         process: with a pipe at its input and one at its output, leader of a process group.
         log: what it writes to its standard error.
+        crashed: whether it was found to have ended without a result.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
@@ -81,6 +82,7 @@ class Channel:
         self._name = name
         self._buffer = b""
         self._killed = False
+        self.crashed = False
         assert process.stdin is not None
         assert process.stdout is not None
         self._stdin, self._stdout = process.stdin.fileno(), process.stdout.fileno()
@@ -145,6 +147,11 @@ class Channel:
                     raise self.crash() from None
             check()
 
+    def nudge(self) -> None:
+        """Send an empty line, which says no more than that somebody is there. What cannot be written is left."""
+        with suppress(OSError):
+            os.write(self._stdin, b"\n")
+
     def events(self, check: Callable[[], None]) -> Iterator[dict[str, Any]]:
         """What the process says, until it ends. A child that it leaves behind may hold its pipe open."""
         while True:
@@ -174,6 +181,7 @@ class Channel:
 
     def crash(self) -> errors.JobError:
         """The error for a process that has ended without a result."""
+        self.crashed = True
         if self._killed:
             return errors.JobCrashed("stopped", "the command was stopped.", hint="Run it again.")
         code = self.exit_code()

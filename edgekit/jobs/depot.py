@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -18,6 +19,9 @@ KEEP_BYTES = 2 << 30
 
 #: Time of modification of every proven file: one that somebody wrote into has another.
 _SEAL_NS = 10**18
+
+#: What a full disk says.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -51,13 +55,18 @@ class Depot:
 
         Raises:
             MissingError: the whole is not what it should be; it is thrown away.
-            OSError: there is no space, or the disk cannot be written.
+            OSError: there is no space, and what has arrived is thrown away; or the disk cannot be written.
         """
         part = self._part(blob)
-        with part.open("ab") as file:
-            file.truncate(offset)
-            for piece in pieces:
-                file.write(piece)
+        try:
+            with part.open("ab") as file:
+                file.truncate(offset)
+                for piece in pieces:
+                    file.write(piece)
+        except OSError as err:
+            if err.errno in NO_SPACE:  # nobody else could write there
+                part.unlink()
+            raise
         if _digest(part) != blob.sha256:
             part.unlink()
             raise MissingError(
@@ -80,20 +89,20 @@ class Depot:
             except OSError:  # a file system without hard links
                 shutil.copyfile(source, target)
 
-    def trim(self, needed: Iterable[Blob] = ()) -> None:
-        """Remove what was unused the longest, until the rest is within bounds.
+    def trim(self, needed: Iterable[Blob] = (), room_bytes: int = 0) -> None:
+        """Remove what was unused the longest, until the rest is within bounds and the disk has room.
 
         Args:
             needed: contents that stay in any case.
+            room_bytes: what should be free on the disk, as far as that can be had.
         """
         stay = {blob.sha256 for blob in needed}
-        found = sorted(
-            ((path.stat(), path) for path in self._folder.iterdir()), key=lambda item: item[0].st_atime_ns, reverse=True
-        )
-        held = 0
+        found = sorted(((path.stat(), path) for path in self._folder.iterdir()), key=lambda item: item[0].st_atime_ns)
+        held = sum(stat.st_size for stat, _ in found)
         for stat, path in found:
-            held += stat.st_size
-            if held > self._keep_bytes and path.name.partition(".")[0] not in stay:
+            if held <= self._keep_bytes and shutil.disk_usage(self._folder).free >= room_bytes:
+                return
+            if path.name.partition(".")[0] not in stay:
                 path.unlink()
                 held -= stat.st_size
 

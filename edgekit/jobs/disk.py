@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgekit.errors import UsageError
+from edgekit.jobs.depot import NO_SPACE
 
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT})
 
 #: What to do about scratch space.

@@ -128,13 +128,18 @@ class Executor:
             return self._execute(worker, job, on_progress)
 
     @contextmanager
-    def session(self, context: Context) -> Iterator[Callable[[Job[T]], T]]:
-        """A fresh process for several jobs that each have the machine for themselves: one artifact's timing."""
+    def session(self, context: Context, on_progress: OnProgress = _ignore) -> Iterator[Callable[[Job[T]], T]]:
+        """A fresh process for several jobs that each have the machine for themselves: one artifact's timing.
+
+        Args:
+            context: where it runs.
+            on_progress: told what the jobs report, and for whom they wait on a device.
+        """
         with self._fresh(context) as worker:
 
             def run_alone(job: Job[T]) -> T:
                 with self._machine() if context.link is None else self._place(context):
-                    return self._execute(worker, job, _ignore)
+                    return self._execute(worker, job, on_progress)
 
             yield run_alone
 

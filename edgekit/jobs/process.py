@@ -25,6 +25,9 @@ ANSWER_S = 60.0
 #: Bytes per second that files travel with at least.
 SLOWEST = 20_000
 
+#: Seconds between two signs of life for an agent, which gives a host up that is silent (`edgekit.jobs.agent`).
+BEAT_S = 5.0
+
 #: Bytes of a file that travel at once.
 _PIECE = 1 << 18
 
@@ -165,10 +168,14 @@ class Worker:
                 raise _no_answer(self.context.name)
             watch()
 
+        def listen() -> None:
+            check()
+            talk.beat()
+
         talk = _Talk(channel, check, self.folder / job_id)
         try:
             talk.tell({"run": encode_job(job, job_id), "blobs": to_json(blobs_in(job)), **to_json(limits)})
-            for event in _told(channel.events(check), on_progress):
+            for event in _told(channel.events(listen), on_progress):
                 if event["event"] == "waiting":
                     on_progress(Progress(f"waiting for {event['holder']}"))
                 elif event["event"] == "need":
@@ -184,7 +191,7 @@ class Worker:
                     return result
             raise channel.crash()
         except errors.EdgekitError as err:
-            broke = err.code in ("job-crashed", "job-killed") and not channel.killed and not channel.alive
+            broke = channel.crashed and not channel.killed
             explained = link.lost(channel.exit_code(), channel.last_words()) if broke else link.explain(err)
             if explained is err:
                 raise
@@ -207,8 +214,16 @@ class _Talk:
 
     def __init__(self, channel: Channel, check: Callable[[], None], folder: Path) -> None:
         self._channel, self._check, self._folder = channel, check, folder
+        self._said_s = 0.0
+
+    def beat(self) -> None:
+        """Show that this host is there, unless it has said something just now. Never amid a file."""
+        if time.monotonic() - self._said_s > BEAT_S:
+            self._said_s = time.monotonic()
+            self._channel.nudge()
 
     def tell(self, message: dict[str, Any]) -> None:
+        self._said_s = time.monotonic()
         self._channel.send(json.dumps(message).encode() + b"\n", self._check)
 
     def send_files(self, blobs: Iterable[Blob], offsets: Mapping[str, int]) -> None:

@@ -46,7 +46,7 @@ def pays(
         reason = (
             unusable or "the time limit left no two rounds of both; edgekit bench --max-seconds 60 measures longer."
         )
-        return Pays(device, "not shown", None, None, reason, size)
+        return Pays(device, "not shown", None, None, reason, size, accelerator=child.options.accelerator)
     answer: Literal["yes", "no", "not shown"] = "yes" if ratio.low > 1 else "no" if ratio.high < 1 else "not shown"
     return Pays(
         device,
@@ -58,6 +58,7 @@ def pays(
         memory_ratio(parent, child),
         parent.openings[0].effective.precision.value,
         _by_default(parent),
+        child.options.accelerator,
     )
 
 

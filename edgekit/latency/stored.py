@@ -49,18 +49,23 @@ def timings_of(result: BenchResult | RunResult) -> tuple[BenchRow, ...]:
 def compared(
     rows: Sequence[BenchRow], baseline: Sequence[BenchRow], max_regression: float | None
 ) -> tuple[Comparison, ...]:
-    """Each row against the baseline's row of the same model, target and precision.
+    """Each row against the baseline's row of the same model, target and precision; on the same device where it has one.
 
     A row without such a partner is not comparable, and says so: silence would read as "no regression".
     """
-    known = {_identity(row): row for row in baseline} | {(*_identity(row), row.device): row for row in baseline}
-    before = [known.get((*_identity(row), row.device)) or known.get(_identity(row)) for row in rows]
+    before = [_before(row, baseline) for row in rows]
     return tuple(
         compare_rows(row, old, max_regression=max_regression)
         if old is not None
         else alone(row.artifact, row.name, f"the baseline holds no {row.name} of this model, only {_listed(baseline)}.")
         for row, old in zip(rows, before, strict=True)
     )
+
+
+def _before(row: BenchRow, baseline: Sequence[BenchRow]) -> BenchRow | None:
+    """What a row is held against: of its device, and there of its runtime, where the baseline has several."""
+    same = [old for old in baseline if _identity(old) == _identity(row)]
+    return max(same, key=lambda old: (old.device == row.device, old.runtime == row.runtime), default=None)
 
 
 def alone(artifact: str, name: str, reason: str, *, baseline: str = "") -> Comparison:

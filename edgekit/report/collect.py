@@ -19,7 +19,7 @@ from edgekit.figures import (
     SourceSummary,
 )
 from edgekit.report.history import History
-from edgekit.report.text import MEANING
+from edgekit.report.text import MEANING, where
 from edgekit.results import (
     BenchResult,
     CheckResult,
@@ -78,12 +78,11 @@ class Line:
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
-        """What each reason is about, and the reason; the device is named where it is not this machine."""
+        """What each reason is about, and the reason; the device is named where it is not this machine's CPU."""
         of_parity = self.made.parity.reasons if self.made is not None and self.made.parity is not None else ()
         found = [(self.name, reason) for reason in of_parity]
         for part in self._parts():
-            device = "local" if isinstance(part, ArtifactResult) else part.device
-            label = self.name if device == "local" else f"{self.name} on {device}"
+            label = self.name if isinstance(part, ArtifactResult) else where(self.name, part)
             found += [(label, reason) for reason in part.reasons]
         return tuple(dict.fromkeys(found))
 
@@ -118,19 +117,17 @@ class Line:
 
     @property
     def timing(self) -> BenchRow | None:
-        """The one that tables show: of one inference after another where there is such a timing."""
-        timed = sorted(
-            (row for row in self.timings if row.latency_ms is not None), key=lambda row: row.scenario != "latency"
-        )
-        return timed[0] if timed else None
+        """The one that tables show: on a real CPU, and of one inference after another, where there is such a timing."""
+        timed = [row for row in self.timings if row.latency_ms is not None]
+        return min(timed, key=lambda row: (row.emulated, row.scenario != "latency"), default=None)
 
     @property
     def pays(self) -> tuple[Pays, ...]:
-        """One answer per device; single inferences decide where several scenarios were timed."""
+        """One answer per device and accelerator; single inferences decide where several scenarios were timed."""
         made = self.made.pays if self.made is not None else ()
         timed = sorted(self.timings, key=lambda row: row.scenario == "latency")
         found = [*made, *(pays for row in timed for pays in row.pays)]
-        return tuple({pays.device: pays for pays in found}.values())
+        return tuple({(pays.device, pays.accelerator): pays for pays in found}.values())
 
     def _parts(self) -> Iterator[ArtifactResult | CheckRow | BenchRow]:
         if self.made is not None:
@@ -354,18 +351,6 @@ def defaults(summary: Summary) -> tuple[str, ...]:
         for check in checks
         if check.by_default is not None
     )
-
-
-def reasons_by_text(summary: Summary) -> dict[str, tuple[str, ...]]:
-    """Every reason once, with the artifacts and ways to run the source that it is about."""
-    found: dict[str, list[str]] = {}
-    for line in summary.lines:
-        for label, reason in line.told:
-            found.setdefault(reason, []).append(label)
-    for one in summary.sources:
-        for reason in one.reasons:
-            found.setdefault(reason, []).append(one.name)
-    return {reason: tuple(names) for reason, names in found.items()}
 
 
 def commands(summary: Summary) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from edgekit.figures import BenchRow, Pays
 from edgekit.report import layers, stages, text
 from edgekit.report.collect import Line, Summary, noise_shares
 from edgekit.results import SensitivityRow
+from edgekit.runtimes.placement import CPU
 
 COLUMNS = (
     "kit", "source", "target", "precision", "verdict", "path", "sha256", "route", "size_bytes",
@@ -200,6 +201,6 @@ def _timing(answers: Sequence[Pays], row: BenchRow) -> dict[str, object]:
         found |= {"p50_ms": latency.p50, "p50_ci95_low_ms": low, "p50_ci95_high_ms": high}
         found |= {"p90_ms": latency.p90, "p99_ms": latency.p99}
     for pays in answers:
-        if pays.device == row.device:
+        if (pays.device, pays.accelerator) == (row.device, row.runtime.partition(":")[2] or CPU):
             found |= _pays(pays)
     return found

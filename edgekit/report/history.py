@@ -155,7 +155,8 @@ def history_of(results: Sequence[Stored]) -> History:
     for stored in results:
         for row, evidence in _checks(stored):
             on = text.count(evidence.samples, f"{evidence.inputs} sample")
-            key = f"{row.target} {row.precision}", row.device, on
+            unit = row.runtime.partition(":")[2]
+            key = f"{row.target} {row.precision}" + (f" ({unit})" if unit else ""), row.device, on
             checks.setdefault(key, []).append(_check(stored.at, row))
         for timed in _timings(stored):
             setting = timed.name, timed.device, _settings(timed), timed.environment.get("cpu", "")
@@ -191,7 +192,9 @@ def _check(at: str, row: CheckRow) -> Check:
 
 def _settings(row: BenchRow) -> str:
     """What sets a timing apart from the usual one: a sample at a time with the engine's own choice of threads."""
+    unit = row.runtime.partition(":")[2] if row.way is None else ""
     said = {
+        f"on {unit}": bool(unit),
         text.count(row.threads or 0, "thread"): row.threads is not None,
         text.count(row.streams, "stream"): row.streams != 1,
         f"batch {row.batch}": row.batch != 1,

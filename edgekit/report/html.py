@@ -10,7 +10,8 @@ import edgekit
 from edgekit.checked import CheckRow
 from edgekit.figures import BenchRow, Profile
 from edgekit.report import html_layers, html_profile, html_stages, layers, profiles, stages, svg, tables, text
-from edgekit.report.collect import Summary, commands, defaults, noise_shares, reasons_by_text
+from edgekit.report.collect import Summary, commands, defaults, noise_shares
+from edgekit.report.reasons import reasons_by_text
 from edgekit.results import SensitivityRow
 from edgekit.types import Verdict
 
@@ -119,7 +120,9 @@ def _bar(row: BenchRow) -> svg.Mark | None:
     words = text.ms(latency.p50) + ("" if row.verdict == "verified" else f" ({row.verdict})")
     kind = "float" if row.precision.startswith(("fp", "bf")) else "quantized"
     kind = kind if row.way is None else "source"
-    detail = f"{row.device}, {threads}, batch {row.batch}" + ("" if row.scenario == "latency" else f", {row.scenario}")
+    unit = row.runtime.partition(":")[2] if row.way is None else ""
+    place = f"{row.device} ({unit})" if unit else row.device
+    detail = f"{place}, {threads}, batch {row.batch}" + ("" if row.scenario == "latency" else f", {row.scenario}")
     return svg.Mark(row.name, detail, latency.p50, low, high, words, kind)
 
 

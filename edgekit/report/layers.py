@@ -36,7 +36,7 @@ def looked_at(summary: Summary) -> tuple[CheckRow, ...]:
 
 def name(row: CheckRow) -> str:
     """The artifact, and where it ran unless that is this machine."""
-    return f"{row.target} {row.precision}" + ("" if row.device == "local" else f" on {row.device}")
+    return text.where(f"{row.target} {row.precision}", row)
 
 
 def title(row: CheckRow) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from edgekit.checked import CheckRow
 from edgekit.figures import BenchRow, Profile
 from edgekit.report import history, layers, profiles, tables, text
-from edgekit.report.collect import Summary, commands, defaults, reasons_by_text
+from edgekit.report.collect import Summary, commands, defaults
+from edgekit.report.reasons import reasons_by_text
 
 
 def to_markdown(summaries: Sequence[Summary]) -> str:

@@ -26,7 +26,7 @@ def shown(summary: Summary) -> tuple[tuple[BenchRow, Profile], ...]:
 
 def title(row: BenchRow) -> str:
     """Whose time it is."""
-    return f"Where the time of {row.name} goes"
+    return f"Where the time of {text.where(row.name, row)} goes"
 
 
 def sentences(profile: Profile) -> tuple[str, ...]:

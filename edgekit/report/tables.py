@@ -153,10 +153,22 @@ def sensitivity(row: SensitivityRow, most: int | None = None) -> Table:
 def timings(summary: Summary) -> Table:
     """One row per timing: the distribution."""
     header = (
-        *("Artifact", "Verdict", "Device", "Threads", "Batch", "Streams"),
+        *("Artifact", "Verdict", "Runtime", "Device", "Threads", "Batch", "Streams"),
         *("p50 ms", "95 %", "p90 ms", "p99 ms", "Per second"),
     )
-    return _table(header, [_timing(row) for row in summary.timings], 3)
+    rows = [_timing(row) for row in summary.timings]
+    ran = {(row.target, row.runtime) for row in summary.timings if row.way is None}
+    return _table(header, _without_runtime(rows) if _told_by_target(ran) else rows, 4)
+
+
+def _told_by_target(ran: set[tuple[str, str]]) -> bool:
+    """Whether each target ran on one runtime, so that its name says which."""
+    return len(ran) == len({target for target, _ in ran})
+
+
+def _without_runtime(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Without the third cell."""
+    return [(*row[:2], text.NONE, *row[3:]) for row in rows]
 
 
 def _timing(row: BenchRow) -> tuple[str, ...]:
@@ -164,6 +176,7 @@ def _timing(row: BenchRow) -> tuple[str, ...]:
     return (
         row.name,
         row.verdict,
+        row.runtime if row.way is None else text.NONE,
         row.device,
         str(row.threads or "auto"),
         str(row.batch),
@@ -268,9 +281,7 @@ def checks(summary: Summary) -> Table:
     )
     rows = [row for line in summary.lines for check in line.checks for row in _check(check)]
     ran = {(check.target, check.runtime) for line in summary.lines for check in line.checks}
-    if len(ran) == len({target for target, _ in ran}):  # the only one of each target: the name of the target says it
-        rows = [(*row[:2], text.NONE, *row[3:]) for row in rows]
-    return _table(header, rows, 6)
+    return _table(header, _without_runtime(rows) if _told_by_target(ran) else rows, 6)
 
 
 def _check(check: CheckRow) -> list[tuple[str, ...]]:

@@ -6,7 +6,8 @@ from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report import stages, tables, text
-from edgekit.report.collect import Summary, reasons_by_text
+from edgekit.report.collect import Summary
+from edgekit.report.reasons import reasons_by_text
 from edgekit.types import Verdict
 
 if TYPE_CHECKING:

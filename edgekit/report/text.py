@@ -7,9 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgekit.checked import Accuracy, Distance, LayerParity, OutputParity
-from edgekit.figures import ArtifactResult, Gain, Pays, Quantization
+from edgekit.checked import Accuracy, CheckRow, Distance, LayerParity, OutputParity
+from edgekit.figures import ArtifactResult, BenchRow, Gain, Pays, Quantization
 from edgekit.results import SensitivityRow
+from edgekit.runtimes.placement import CPU
 from edgekit.types import Attempt, Evidence, Reading, Verdict
 
 #: Stands for a figure that was not measured.
@@ -147,6 +148,13 @@ def reading(what: Reading | None) -> str:
     return what.value if what.how == "engine" else f"{what.value} ({what.how})"
 
 
+def where(name: str, row: BenchRow | CheckRow) -> str:
+    """An artifact with what it ran on, unless that is the CPU of this machine: ``onnx fp32 (WebGPU) on pi5``."""
+    unit = row.runtime.partition(":")[2]
+    with_unit = f"{name} ({unit})" if unit else name
+    return with_unit if row.device == "local" else f"{with_unit} on {row.device}"
+
+
 #: Peaks of memory that differ by less than this factor are not told apart: allocators take more than they need.
 ALIKE = 1.1
 
@@ -161,9 +169,10 @@ def pays_sentence(name: str, pays: Pays) -> str:
     memory = "about as much memory" if alike else _saved(pays.memory_ratio, "less memory", "more memory")
     saved = [_saved(pays.size_ratio, "smaller", "larger"), memory]
     facts = "; ".join([f"{answer}, {speed}", *filter(None, saved)])
+    unit = "" if pays.accelerator.upper() == CPU else f" ({pays.accelerator})"
     reason = f" Likely reason: {pays.likely_reason}" if pays.likely_reason else ""
     default = f" Unless pinned, the engine runs the original in {pays.by_default} here (inferred), untimed."
-    return f"{name} on {pays.device}: {facts}.{reason}{default if pays.by_default else ''}"
+    return f"{name} on {pays.device}{unit}: {facts}.{reason}{default if pays.by_default else ''}"
 
 
 def gain_sentence(gains: Sequence[Gain]) -> str:

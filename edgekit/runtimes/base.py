@@ -22,6 +22,9 @@ Arrays = dict[str, np.ndarray]
 
 S = TypeVar("S", bound="Session")
 
+#: dtype of a tensor of text: arrays of numpy's ``str`` or of Python's.
+TEXT = "str"
+
 #: What one timed inference copies besides computing: its inputs into the engine and its outputs out of it, its outputs
 #: alone where the engine reads the caller's arrays in place, or nothing where both were bound once.
 Copies = Literal["inputs and outputs", "outputs", "nothing"]
@@ -39,6 +42,10 @@ class OpenOptions:
         allow_fallback: run on the CPU where the accelerator is not there or takes no operator, instead of refusing.
         cache: a folder where the engine keeps what it compiled: read where it is there, else written. Only for a
             runtime with `Runtime.caches`; None keeps nothing.
+        any_values: open a model also where an input or output is text (dtype `TEXT`), a list of arrays or one that may
+            be missing (dtype in the engine's own words, such as ``seq(tensor(float))``), and let these through as they
+            are. edgekit itself judges and stores numbers alone, so by default such a model is refused. Of the engines
+            only onnxruntime has it.
     """
 
     threads: Optional[int] = None
@@ -46,6 +53,7 @@ class OpenOptions:
     accelerator: str = "CPU"
     allow_fallback: bool = False
     cache: Optional[str] = None
+    any_values: bool = False
 
 
 class Session(ABC):
@@ -322,8 +330,10 @@ def _format_order(name: str) -> tuple[int, str]:
     return int(name.lstrip("bfi")), name
 
 
-def describe(array: np.ndarray) -> str:
-    """Shape and dtype in one word: ``1x28x28x1:float32``."""
+def describe(array: object) -> str:
+    """Shape and dtype in one word: ``1x28x28x1:float32``; for what is no array, its type."""
+    if not isinstance(array, np.ndarray):
+        return type(array).__name__
     return f"{'x'.join(map(str, array.shape)) or 'scalar'}:{array.dtype}"
 
 
@@ -333,16 +343,16 @@ def check_arrays(signature: Signature, arrays: Mapping[str, np.ndarray]) -> None
     Raises:
         DataError: says what was expected and what was received.
     """
-    expected = ", ".join(str(spec) for spec in signature.inputs)
-    names = {spec.name for spec in signature.inputs}
-    if set(arrays) != names:
+    specs = signature.inputs
+    if len(arrays) != len(specs) or any(spec.name not in arrays for spec in specs):
+        names = sorted(spec.name for spec in specs)
         raise DataError(
             "wrong-input-names",
-            f"the model takes {expected}.",
+            f"the model takes {', '.join(map(str, specs))}.",
             received=", ".join(sorted(arrays)) or "no arrays",
-            hint=f"Name the arrays {', '.join(sorted(names))}.",
+            hint=f"Name the arrays {', '.join(names)}.",
         )
-    for spec in signature.inputs:
+    for spec in specs:
         check_array(spec, arrays[spec.name])
 
 
@@ -350,23 +360,32 @@ def check_array(spec: TensorSpec, array: np.ndarray) -> None:
     """Refuse an array that does not fit one input.
 
     Raises:
-        DataError: another dtype or shape.
+        DataError: another dtype or shape, or no array at all.
     """
-    received = describe(array)
-    if array.dtype != np.dtype(spec.dtype):
+    if "(" in spec.dtype:  # a list, or what may be missing: the engine itself knows, see `OpenOptions.any_values`
+        return
+    if not hasattr(array, "dtype"):
+        raise DataError(
+            "no-array",
+            f"input {spec} takes a numpy array.",
+            received=describe(array),
+            hint=f"Make it one: np.asarray(values, {spec.dtype!r}).",
+        )
+    if array.dtype.kind not in "UO" if spec.dtype == TEXT else array.dtype != np.dtype(spec.dtype):
         raise DataError(
             "wrong-dtype",
             f"input {spec} has dtype {spec.dtype}.",
-            received=received,
+            received=describe(array),
             hint=f"Convert it: array.astype({spec.dtype!r}).",
         )
-    fits = len(array.shape) == len(spec.shape) and all(
-        want is None or want == have for want, have in zip(spec.shape, array.shape)
-    )
-    if not fits:
+    if array.shape != spec.shape and not _fits(array.shape, spec.shape):
         raise DataError(
             "wrong-shape",
             f"input {spec} has another shape (the first axis is the batch, ? is free).",
-            received=received,
+            received=describe(array),
             hint="Reshape the data, or export the model for this size with --input.",
         )
+
+
+def _fits(have: Sequence[int], want: Sequence[Optional[int]]) -> bool:
+    return len(have) == len(want) and all(one is None or one == length for one, length in zip(want, have))

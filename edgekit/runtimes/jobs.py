@@ -24,7 +24,7 @@ from edgekit.types import Blob, Effective, Signature
 REPEATED = 2
 
 #: On an emulated CPU times mean nothing: the first inference, one more and a timed one test the path.
-_PATH_ONLY: dict[str, Any] = {
+PATH_ONLY: dict[str, Any] = {
     "warmup_min_runs": 0, "warmup_min_s": 0.0, "min_runs": 1, "min_s": 0.0, "max_s": 0.0,
 }  # fmt: skip
 
@@ -239,7 +239,7 @@ class TimeJob(Job[Opening]):
     def run(self, work: Workspace) -> Opening:
         runtime = installed_runtime(self.runtime)
         batch = {name: first_samples(array, self.plan.batch) for name, array in load_arrays(work, self.inputs).items()}
-        plan = replace(self.plan, **_PATH_ONLY) if probe().emulated else self.plan
+        plan = replace(self.plan, **PATH_ONLY) if probe().emulated else self.plan
         return time_opening(runtime, work.path(self.files[0]), batch, on_cluster(self.options), plan, work)
 
 

@@ -8,6 +8,7 @@ So for anything but the CPU the first inference is profiled, and what ran is cou
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,10 @@ _ALIASES = {"directml": "dml", "tensorrtrtx": "nvtensorrtrtx"}
 
 #: Names as their makers write them, where the provider's differs.
 _NAMES = {"WebGpu": "WebGPU", "Tensorrt": "TensorRT", "Xnnpack": "XNNPACK", "Dml": "DirectML"}
+
+#: Providers that compute in the types of the file, or can be told to; others, such as CoreML and QNN, may compute f32 in
+#: f16 and do not say so.
+FAITHFUL = ("CPU", "CUDA", "TensorRT", "OpenVINO", "WebGPU", "XNNPACK")
 
 #: Operators that only carry data from one unit to another.
 _COPIES = ("MemcpyFromHost", "MemcpyToHost")
@@ -111,6 +116,16 @@ def provider_settings(provider: str, options: OpenOptions) -> dict[str, str]:
     if options.threads is not None and kind == "openvino":
         settings["num_of_threads"] = str(options.threads)
     return {**settings, **given}
+
+
+def pin_precision(provider: str, options: OpenOptions) -> None:
+    """Keep TensorRT from computing f32 in TF32, which it does by default and its provider has no option against.
+
+    The variable is the one that NVIDIA's libraries share (docs.nvidia.com/deeplearning/tensorrt, "TF32 inference").
+    They read it once, when a process first uses them, so that it holds for the rest of it.
+    """
+    if options.precision == "f32" and "tensorrt" in label(provider).casefold():
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
 def telling(said: str, err: Optional[BaseException] = None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.errors import MissingError
 from edgekit.runtimes.base import (
+    TEXT,
     Arrays,
     OpenOptions,
     Runtime,
@@ -24,11 +25,13 @@ from edgekit.runtimes.base import (
     unloadable,
 )
 from edgekit.runtimes.onnx_providers import (
+    FAITHFUL,
     RECORD_PLACEMENT,
     REMOTE,
     Witness,
     assigned,
     label,
+    pin_precision,
     provider_named,
     provider_settings,
     seen_for,
@@ -55,6 +58,9 @@ _DTYPES = {
     "tensor(uint64)": "uint64",
     "tensor(bool)": "bool",
 }
+
+#: Beginnings of the types that are no arrays, and that the engine takes and gives as Python's lists and None.
+_NO_ARRAYS = ("seq(", "optional(")
 
 _CPU = "CPUExecutionProvider"
 
@@ -95,7 +101,7 @@ class OnnxRuntime(Runtime):
                 engine = onnxruntime.InferenceSession(str(file), settings, providers=[provider])
             except Exception as err:  # its exceptions derive from Exception alone
                 raise unloadable("onnxruntime", path, err) from err
-            return OnnxSession(engine, path, from_cache=file == optimized)
+            return OnnxSession(engine, path, from_cache=file == optimized, any_values=options.any_values)
         return self._open_on(provider, path, settings, options)
 
     def _open_on(self, provider: str, path: Path, settings: Any, options: OpenOptions) -> OnnxSession:
@@ -108,6 +114,7 @@ class OnnxRuntime(Runtime):
 
         witness = Witness(settings)
         given = [provider_settings(provider, options)]
+        pin_precision(provider, options)
         with native_words() as said:
             try:
                 engine = onnxruntime.InferenceSession(
@@ -124,7 +131,8 @@ class OnnxRuntime(Runtime):
             if provider not in active and not options.allow_fallback:
                 witness.drop()
                 raise _unusable(provider, telling(said()))
-        return OnnxSession(engine, path, witness, "" if options.allow_fallback else provider)
+        required = "" if options.allow_fallback else provider
+        return OnnxSession(engine, path, witness, required, any_values=options.any_values)
 
 
 class OnnxSession(Session):
@@ -141,6 +149,7 @@ class OnnxSession(Session):
         witness: of an engine that may use an accelerator.
         required: the provider that some operator has to run on; empty for none.
         from_cache: whether the graph was read from ``OpenOptions.cache``.
+        any_values: see ``OpenOptions.any_values``.
     """
 
     copies = "outputs"
@@ -153,22 +162,27 @@ class OnnxSession(Session):
         required: str = "",
         *,
         from_cache: bool = False,
+        any_values: bool = False,
     ) -> None:
         self._engine: Optional[onnxruntime.InferenceSession] = engine
         self._bound: object = None
         self._from_cache = from_cache
-        self.signature = make_signature(map(_spec, engine.get_inputs()), map(_spec, engine.get_outputs()), path)
+        inputs = [_spec(node, any_values) for node in engine.get_inputs()]
+        outputs = [_spec(node, any_values) for node in engine.get_outputs()]
+        self.signature = make_signature(inputs, outputs, path)
         self._outputs = [spec.name for spec in self.signature.outputs]
         self._witness, self._required = witness, required
         self._placement = _placement(engine) if witness is None else Reading(None, "not reported")
-        self._precision = _precision(path, self.signature.inputs + self.signature.outputs)
+        self._precision = Reading(None, "not reported")
+        if all(label(name) in FAITHFUL for name in engine.get_providers()):
+            self._precision = _precision(path, self.signature.inputs + self.signature.outputs)
 
     @property
     def loaded_from_cache(self) -> bool:
         return self._from_cache
 
     def effective(self) -> Effective:
-        """Placement as the engine records it; precision from the types of the weights in the file."""
+        """Placement as the engine records it; precision from the types of the weights, where it computes in those."""
         return Effective(precision=self._precision, placement=self._placement)
 
     def close(self) -> None:
@@ -254,10 +268,14 @@ def _unusable(provider: str, reason: str) -> MissingError:
     return accelerator_missing("onnxruntime", label(provider), present, words)
 
 
-def _spec(node: Any) -> TensorSpec:
+def _spec(node: Any, any_values: bool) -> TensorSpec:
     shape: tuple[Optional[int], ...] = tuple(
-        length if isinstance(length, int) and length >= 0 else None for length in node.shape
+        length if isinstance(length, int) and length >= 0 else None for length in node.shape or ()
     )
+    if any_values and node.type == "tensor(string)":
+        return TensorSpec(node.name, shape, TEXT)
+    if any_values and node.type.startswith(_NO_ARRAYS):
+        return TensorSpec(node.name, (), node.type)
     return TensorSpec(node.name, shape, numpy_dtype(_DTYPES, node.type, node.name))
 
 
@@ -272,8 +290,7 @@ def _placement(engine: Any) -> Reading:
 
 def _precision(path: Path, tensors: tuple[TensorSpec, ...]) -> Reading:
     """Types of the weights; those of inputs and outputs where a model has no weights."""
-    declared = {
-        f"{'f' if spec.dtype.startswith('float') else 'i'}{np.dtype(spec.dtype).itemsize * 8}" for spec in tensors
-    }
+    numbers = [np.dtype(spec.dtype) for spec in tensors if spec.dtype in _DTYPES.values()]
+    declared = {f"{'f' if dtype.kind == 'f' else 'i'}{dtype.itemsize * 8}" for dtype in numbers if dtype.kind in "fiu"}
     value = precision_of(weight_formats(path)) or precision_of(declared)
     return Reading(value, "inferred") if value else Reading(None, "not reported")

@@ -138,7 +138,8 @@ class OpenVinoSession(Session):
         self._request: Optional[openvino.InferRequest] = compiled.create_infer_request()
         self._placement = placement or Reading(CPU, "engine")
         self._limit = limit
-        self._bound: list[np.ndarray] = []  # what the request reads in place
+        self._fed: list[np.ndarray] = []  # the request's own memory for its inputs
+        self._bound: list[np.ndarray] = []  # what it reads in place instead
         self.signature = make_signature(map(_spec, compiled.inputs), map(_spec, compiled.outputs), path)
 
     def effective(self) -> Effective:
@@ -160,6 +161,7 @@ class OpenVinoSession(Session):
     def close(self) -> None:
         self._request = None
         self._compiled = None
+        self._fed = []
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         """One inference; a model with a free shape is compiled by the first one, which may show what the CPU lacks."""
@@ -171,20 +173,19 @@ class OpenVinoSession(Session):
             raise with_limit(err, self._limit) from err
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        outputs = self._prepare(inputs)()
-        return {spec.name: array for spec, array in zip(self.signature.outputs, outputs)}
-
-    def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
-        import openvino
-
         request = self._request
         assert request is not None, "the session is closed"
-        copies = []
-        for index, spec in enumerate(self.signature.inputs):
-            source = inputs[spec.name]
-            tensor = openvino.Tensor(source.dtype, openvino.Shape(source.shape))
-            request.set_input_tensor(index, tensor)
-            copies.append((tensor.data, source))
+        for target, spec in zip(self._memory(inputs), self.signature.inputs):
+            np.copyto(target, inputs[spec.name])
+        request.infer()
+        return {
+            spec.name: request.get_output_tensor(index).data.copy() for index, spec in enumerate(self.signature.outputs)
+        }
+
+    def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
+        request = self._request
+        assert request is not None, "the session is closed"
+        copies = [(target, inputs[spec.name]) for target, spec in zip(self._memory(inputs), self.signature.inputs)]
         count = len(self.signature.outputs)
 
         def infer() -> list[np.ndarray]:
@@ -195,12 +196,27 @@ class OpenVinoSession(Session):
 
         return infer
 
+    def _memory(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The request's own memory for its inputs: that of the last call, where no length has changed since."""
+        import openvino
+
+        arrays = [inputs[spec.name] for spec in self.signature.inputs]
+        if len(self._fed) != len(arrays) or any(old.shape != new.shape for old, new in zip(self._fed, arrays)):
+            assert self._request is not None, "the session is closed"
+            self._fed = []
+            tensors = [openvino.Tensor(array.dtype, openvino.Shape(array.shape)) for array in arrays]
+            for index, tensor in enumerate(tensors):
+                self._request.set_input_tensor(index, tensor)
+            self._fed = [tensor.data for tensor in tensors]
+        return self._fed
+
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
         import openvino
 
         request = self._request
         assert request is not None, "the session is closed"
         refuse_off_cpu("openvino", self._placement.value or "an unknown device")
+        self._fed = []
         self._bound = [np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs]
         for index, array in enumerate(self._bound):
             request.set_input_tensor(index, openvino.Tensor(array, shared_memory=True))

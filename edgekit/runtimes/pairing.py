@@ -12,14 +12,14 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.base import OpenOptions
 from edgekit.runtimes.clusters import on_cluster
-from edgekit.runtimes.environment import frequency_mhz
-from edgekit.runtimes.jobs import first_samples, load_arrays
+from edgekit.runtimes.environment import frequency_mhz, probe
+from edgekit.runtimes.jobs import PATH_ONLY, first_samples, load_arrays
 from edgekit.runtimes.registry import installed_runtime
 from edgekit.runtimes.timing import Opening, Timed, TimingPlan, Warm, open_warm, opening_of, watch
 from edgekit.types import Blob
@@ -86,28 +86,29 @@ class PairJob(Job[PairOpening]):
     reverse: bool = False
 
     def run(self, work: Workspace) -> PairOpening:
+        plan = replace(self.plan, **PATH_ONLY) if probe().emulated else self.plan
         with ExitStack() as stack:
             warm: dict[str, Warm] = {}
             for name in ("new", "base") if self.reverse else ("base", "new"):
-                warm[name] = self._open(stack, name, work)
+                warm[name] = self._open(stack, name, plan, work)
             work.progress(Progress("measure in turns"))
             infers = [warm[name].infers[0] for name in ("base", "new")]
-            (timed, ratios), watched = watch(lambda: take_turns(infers, self.plan))
+            (timed, ratios), watched = watch(lambda: take_turns(infers, plan))
             base, new = (
-                opening_of(warm[name], one, watched, self.plan, work, f"{name}-samples.npy")
+                opening_of(warm[name], one, watched, plan, work, f"{name}-samples.npy")
                 for name, one in zip(("base", "new"), timed)
             )
         return PairOpening(base, new, statistics.median(ratios), len(ratios))
 
-    def _open(self, stack: ExitStack, name: str, work: Workspace) -> Warm:
+    def _open(self, stack: ExitStack, name: str, plan: TimingPlan, work: Workspace) -> Warm:
         side: Side = getattr(self, name)
         folder = work.folder / name
         folder.mkdir()
         for file, blob in side.files.items():
             work.path(blob).replace(folder / file)
-        inputs = {key: first_samples(array, self.plan.batch) for key, array in load_arrays(work, side.inputs).items()}
+        inputs = {key: first_samples(array, plan.batch) for key, array in load_arrays(work, side.inputs).items()}
         runtime, options = installed_runtime(side.runtime), on_cluster(side.options)
-        return open_warm(stack, runtime, folder / next(iter(side.files)), inputs, options, self.plan, work)
+        return open_warm(stack, runtime, folder / next(iter(side.files)), inputs, options, plan, work)
 
 
 def take_turns(infers: Sequence[Callable[[], object]], plan: TimingPlan) -> tuple[tuple[Timed, Timed], list[float]]:

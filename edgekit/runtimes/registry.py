@@ -26,18 +26,17 @@ class RuntimeRow(Row):
     least: str = ""
 
 
+def _framework(name: str, runtime: str, kind: str) -> RuntimeRow:
+    target = f"edgekit.exporter.sources.file_runtimes:{runtime}"
+    return RuntimeRow(name, target, name, (name,), (kind,), travels=False)
+
+
 RUNTIMES = Registry(
     "runtime",
     "edgekit.runtimes",
     (
-        RuntimeRow(
-            "keras",
-            "edgekit.exporter.sources.keras_runtime:KerasRuntime",
-            "keras",
-            ("keras",),
-            ("keras",),
-            travels=False,
-        ),
+        _framework("jax", "JaxRuntime", "jax.export"),
+        _framework("keras", "KerasRuntime", "keras"),
         RuntimeRow(
             "onnxruntime",
             "edgekit.runtimes.onnxruntime_:OnnxRuntime",
@@ -61,6 +60,7 @@ RUNTIMES = Registry(
             ("ai_edge_litert|tflite_runtime|tensorflow",),
             ("tflite",),
         ),
+        _framework("torch", "TorchRuntime", "torch.export"),
     ),
 )
 

@@ -145,6 +145,7 @@ class TfliteSession(Session):
         self.inputs = [_tensor(detail, names[0]) for detail in interpreter.get_input_details()]
         self.outputs = [_tensor(detail, names[1]) for detail in interpreter.get_output_details()]
         self.signature = make_signature((t.spec for t in self.inputs), (t.spec for t in self.outputs), path)
+        self._shapes = {detail["index"]: tuple(detail["shape"]) for detail in interpreter.get_input_details()}
         self._precision = precision_of(_types(interpreter))
         self._unit = unit
 
@@ -198,12 +199,14 @@ class TfliteSession(Session):
 
     def _fit(self, interpreter: Interpreter, feed: list[tuple[int, np.ndarray]]) -> None:
         """Resize inputs whose free axes have another length than last time."""
-        now = {detail["index"]: tuple(detail["shape"]) for detail in interpreter.get_input_details()}
-        changed = [(index, array.shape) for index, array in feed if now[index] != array.shape]
-        for index, shape in changed:
+        changed = {index: array.shape for index, array in feed if self._shapes[index] != array.shape}
+        if not changed:
+            return
+        for index, shape in changed.items():
+            self._shapes[index] = ()  # until the engine took it
             interpreter.resize_tensor_input(index, shape)
-        if changed:
-            interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
+        self._shapes.update(changed)
 
 
 def _signature_names(interpreter: Interpreter) -> tuple[dict[int, str], dict[int, str]]:

@@ -25,7 +25,7 @@ def narrowed(signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str
     """
     fed = dict(inputs)
     for spec in signature.inputs:
-        if spec.name in inputs and NARROWED.get(str(inputs[spec.name].dtype)) == spec.dtype:
+        if spec.name in inputs and NARROWED.get(str(getattr(inputs[spec.name], "dtype", ""))) == spec.dtype:
             fed[spec.name] = _cast(spec.name, inputs[spec.name], spec.dtype)
     return fed
 

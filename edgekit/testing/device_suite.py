@@ -30,7 +30,9 @@ from edgekit.jobs.protocol import Job
 from edgekit.runtimes import RUNTIMES
 from edgekit.runtimes.execution import ExecutionJob
 from edgekit.runtimes.jobs import RunJob, TimeJob
+from edgekit.runtimes.pairing import PairJob, Side
 from edgekit.runtimes.probing import ProbeJob
+from edgekit.runtimes.profile import ProfileJob
 from edgekit.runtimes.smoke import MODELS
 from edgekit.runtimes.timing import TimingPlan
 from edgekit.types import Blob
@@ -87,6 +89,25 @@ class DeviceSuite:
                 times = np.load(bench.executor.path(opening.samples))
                 assert (times > 0).all()
                 assert opening.environment.architecture
+
+    def test_two_artifacts_take_turns(self, device: Device) -> None:
+        with _bench(device) as bench:
+            for name in self.runtimes:
+                job = bench.relu(name, SAMPLES)
+                (model,) = job.files
+                other = bench.executor.add(bench.executor.path(model), f"other-{model.name}")
+                base, new = (Side(name, {model.name: one}, job.inputs, job.options) for one in (model, other))
+                opening = bench.time(PairJob(base, new, PLAN))
+                assert opening.ratio > 0
+                assert len(np.load(bench.executor.path(opening.new.samples)))
+
+    def test_it_profiles(self, device: Device) -> None:
+        with _bench(device) as bench:
+            for name in self.runtimes:
+                job = bench.relu(name, SAMPLES)
+                found = bench.run(ProfileJob(name, job.files, job.inputs, job.options, seconds=0.1))
+                assert found.operators or name == "openvino"
+                assert found.timed == (name != "tflite")  # which has no profile in Python
 
     def test_it_tells_what_it_executes(self, device: Device) -> None:
         with _bench(device) as bench:

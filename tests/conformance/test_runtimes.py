@@ -1,14 +1,18 @@
-"""Every runtime runs the same suite."""
+"""The runtimes of edgekit, held to the suite that third parties run too."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
+from importlib import util
 from pathlib import Path
 
 import pytest
 
 from edgekit.runtimes import RUNTIMES
-from tests.conformance.runtime_suite import RuntimeSuite
+from edgekit.testing.runtime_suite import RuntimeSuite
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -52,11 +56,16 @@ class TestTflite(RuntimeSuite):
         return twin_tflite_fixed
 
 
-class TestKeras(RuntimeSuite):
-    name = "keras"
-    suffix = ".keras"
+class Framework(RuntimeSuite):
+    """What the frameworks share: they compute a reference, as they do by themselves."""
+
     takes_options = False
     binds = False
+
+
+class TestKeras(Framework):
+    name = "keras"
+    suffix = ".keras"
 
     @pytest.fixture
     def free(self, twin_keras: Path) -> Path:
@@ -67,8 +76,59 @@ class TestKeras(RuntimeSuite):
         return twin_keras_fixed
 
 
+class TestJax(Framework):
+    name = "jax"
+    suffix = ".jax"
+
+    @pytest.fixture
+    def free(self, twin_jax: Path) -> Path:
+        return twin_jax
+
+    @pytest.fixture
+    def fixed(self, twin_jax_fixed: Path) -> Path:
+        return twin_jax_fixed
+
+
+class TestTorch(Framework):
+    name = "torch"
+    suffix = ".pt2"
+
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        pytest.importorskip("torch")
+
+    @pytest.fixture
+    def free(self, twin_torch: Path) -> Path:
+        return twin_torch
+
+    @pytest.fixture
+    def fixed(self, twin_torch_fixed: Path) -> Path:
+        return twin_torch_fixed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["openvino", "tensorflow", "torch"])
+def test_keras_on_its_other_backends_runs_the_same_suite(backend: str, tmp_path: Path) -> None:
+    """A process has one backend: that of these tests is JAX."""
+    if util.find_spec(backend) is None:
+        pytest.skip(f"needs {backend}")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"]
+    torch_in_keras = "ignore:__array__ implementation:DeprecationWarning"
+    done = subprocess.run(
+        [*command, "-W", torch_in_keras, f"{Path(__file__)}::TestKeras"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "skipped" not in done.stdout
+
+
 def test_every_runtime_has_a_row_an_extra_and_a_conformance_class() -> None:
-    classes = {suite.name for suite in RuntimeSuite.__subclasses__()}
+    suites = {*RuntimeSuite.__subclasses__(), *Framework.__subclasses__()} - {Framework}
+    classes = {suite.name for suite in suites}
     assert classes == set(RUNTIMES.rows())
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     assert {row.extra for row in RUNTIMES} <= set(extras)

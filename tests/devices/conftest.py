@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from edgekit.devices import Device, open_device
 from edgekit.jobs.channel import Limits
 from edgekit.jobs.executor import Executor
+from tests.devices.running import absent
 from tests.devices.server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -54,14 +54,14 @@ def python39(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of a real Python 3.9 with numpy and one engine."""
     found = _find_python39()
     if found is None:
-        return _absent("there is no python3.9 on PATH or under ~/.pyenv")
+        absent("there is no python3.9 on PATH or under ~/.pyenv")
     folder = tmp_path_factory.mktemp("python39")
     subprocess.run([str(found), "-m", "venv", str(folder)], check=True, capture_output=True)
     python = folder / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", ENGINE]
     done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        return _absent(f"{ENGINE} could not be installed: {done.stderr.strip()[-300:]}")
+        absent(f"{ENGINE} could not be installed: {done.stderr.strip()[-300:]}")
     return python
 
 
@@ -74,9 +74,3 @@ def _find_python39() -> Path | None:
         if done.stdout.split() == ["3", "9"]:  # a pyenv shim may exist and refuse
             return Path(candidate)
     return None
-
-
-def _absent(reason: str) -> Path:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
+from tests.devices.running import absent
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -27,22 +27,21 @@ class Server:
         folder: of the server; ``device`` in it is where edgekit keeps its files on this "board".
     """
 
-    def __init__(self, folder: Path, *, largest_file: int | None = None, **env: str) -> None:
+    def __init__(self, folder: Path, *, session: str = "", device_folder: Path | None = None, **env: str) -> None:
         """Args:
         folder: for keys, settings and the device's files.
-        largest_file: bytes that a process there may write into one file; a stand-in for a full disk.
+        session: shell commands before every command there, in namespaces where that user is root: to mount something.
+        device_folder: where edgekit keeps its files there; a folder beside the keys by default.
         env: variables of every session.
         """
         if SSHD is None or shutil.which("ssh") is None:
-            reason = "there is no OpenSSH server and client: apt install openssh-server openssh-client"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason)
-            pytest.skip(reason)
+            absent("there is no OpenSSH server and client: apt install openssh-server openssh-client")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, _free_port()
         self.config, self.known_hosts = folder / "client.conf", folder / "known_hosts"
-        self.device_folder = folder / "device"
-        self._largest_file, self._env = largest_file, env
+        self.device_folder = device_folder or folder / "device"
+        (folder / "tmp").mkdir(exist_ok=True)
+        self._session, self._env = session, {"TMPDIR": str(folder / "tmp"), **env}  # another server is another device
         self._process: subprocess.Popen[bytes] | None = None
         for key in ("host_key", "client_key"):
             _new_key(folder / key)
@@ -71,10 +70,9 @@ class Server:
         """Run it, and wait until it listens."""
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # it separates privileges, and wants this folder for that
-        limit = [] if self._largest_file is None else ["prlimit", f"--fsize={self._largest_file}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*limit, str(SSHD), "-D", "-e", "-f", str(self.folder / "server.conf")],
+                [str(SSHD), "-D", "-e", "-f", str(self.folder / "server.conf")],
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
@@ -116,16 +114,29 @@ class Server:
         self.start()
 
     def _write(self) -> None:
+        forced = ""
+        if self._session:
+            script = self.folder / "session.sh"
+            script.write_text(f'{self._session}\nexec sh -c "$SSH_ORIGINAL_COMMAND"\n')
+            forced = f"ForceCommand exec unshare -Urm sh -e {script}\n"
         (self.folder / "server.conf").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder / 'host_key'}\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder / 'authorized_keys'}\nStrictModes no\nUsePAM no\nPrintMotd no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 50\n"
+            + forced
             + "".join(f'SetEnv "{name}={value}"\n' for name, value in self._env.items())
         )
         self.config.write_text(
             f"IdentityFile {self.folder / 'client_key'}\nIdentitiesOnly yes\nIdentityAgent none\n"
             f"UserKnownHostsFile {self.known_hosts}\nGlobalKnownHostsFile /dev/null\n"
         )
+
+
+def require_namespaces() -> None:
+    """Skip where ``session=`` of a server cannot work, but not in continuous integration."""
+    done = subprocess.run(["unshare", "-Urm", "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        absent(f"this user may make no namespaces: {done.stderr.strip()}")
 
 
 def left_behind(server: Server) -> list[str]:

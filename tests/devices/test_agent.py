@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
 from edgekit.devices.agent import agent_bytes, agent_file, core_files
 from edgekit.jobs.codec import from_json, to_json
-from edgekit.jobs.protocol import blob_of, blobs_in, encode_job
+from edgekit.jobs.protocol import Job, blob_of, blobs_in, encode_job
 from edgekit.runtimes import OpenOptions
-from edgekit.runtimes.jobs import RunJob, RunResult
-from edgekit.runtimes.probing import DeviceFacts, ProbeJob
+from edgekit.runtimes.jobs import RunJob, RunResult, TimeJob
+from edgekit.runtimes.pairing import PairJob, Side
+from edgekit.runtimes.probing import ProbeJob
+from edgekit.runtimes.profile import ProfileJob
+from edgekit.runtimes.timing import TimingPlan
 from tests import models
 from tests.jobs.misbehaving import Misbehave
 
 ROOT = Path(__file__).parents[2]
 
+T = TypeVar("T")
+
 
 class Host:
     """The host's end of an agent, as small as it can be."""
 
-    def __init__(self, folder: Path, *, python: str = sys.executable, **env: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        python: str = sys.executable,
+        agent: Path | None = None,
+        user: int | None = None,
+        **env: str,
+    ) -> None:
         self.folder = folder
-        plain = {"PATH": os.environ["PATH"], "HOME": str(folder), **env}
+        plain = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), **env}
         folder.mkdir(exist_ok=True)
-        command = [python, str(agent_file()), str(folder / "base")]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=plain, cwd=folder
+            [python, str(agent or agent_file()), str(folder / "base")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=plain,
+            cwd=folder,
+            user=user,
         )
 
     def say(self, message: object) -> None:
@@ -109,6 +132,64 @@ def test_jobs_one_after_another_and_files_once(tmp_path: Path) -> None:
     assert not list((tmp_path / "device" / "base" / "jobs").iterdir())
 
 
+def test_one_job_at_a_time_whichever_folder_it_uses(tmp_path: Path) -> None:
+    """Two accounts have folders of their own, and share the device's temporary folder."""
+    first, second = (Host(tmp_path / name, TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT)) for name in ("one", "two"))
+    try:
+        first.say(run_message(Misbehave("hang")))
+        assert first.hear()["event"] == "started"
+        second.say(run_message(Misbehave("nothing")))
+        waiting = second.hear()
+        assert waiting["event"] == "waiting"
+        assert f"process {first.process.pid}, since " in str(waiting["holder"])
+        first.process.kill()
+        assert second.hear()["event"] == "started"
+        assert second.hear()["event"] == "result"
+    finally:
+        first.end()
+        second.end()
+
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another account")
+def test_accounts_wait_for_each_other() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # pytest's own folders are closed to other accounts
+        shared, agent = Path(name), Path(name) / "agent.pyz"
+        shared.chmod(0o1777)
+        agent.write_bytes(agent_bytes())
+        agent.chmod(0o644)
+        for folder in ("mine", "theirs"):
+            (shared / folder).mkdir()
+        os.chown(shared / "theirs", NOBODY, NOBODY)
+        mine = Host(shared / "mine", TMPDIR=name, PYTHONPATH=str(ROOT))
+        theirs = Host(
+            shared / "theirs", python=python_for_all(), agent=agent, user=NOBODY, TMPDIR=name, PYTHONPATH=str(ROOT)
+        )
+        try:
+            mine.say(run_message(Misbehave("hang"), timeout_s=3.0))
+            assert mine.hear()["event"] == "started"
+            theirs.say(run_message(Misbehave("hang"), timeout_s=3.0))
+            waiting = theirs.hear()
+            assert waiting["event"] == "waiting"
+            assert str(waiting["holder"]).startswith("root from this machine, process ")
+            assert theirs.hear()["event"] == "started"
+        finally:
+            mine.end()
+            theirs.end()
+
+
+def python_for_all() -> str:
+    """An interpreter that every account may run."""
+    for candidate in (sys.executable, *(shutil.which("python3", path=path) for path in ("/usr/local/bin", "/usr/bin"))):
+        command = [str(candidate), "-c", "import sys; sys.exit(sys.version_info < (3, 9))"]
+        with contextlib.suppress(OSError):
+            if subprocess.run(command, user=NOBODY, cwd="/", capture_output=True, check=False).returncode == 0:
+                return str(candidate)
+    pytest.skip("other accounts may run no Python here")
+
+
 @pytest.mark.parametrize(
     ("how", "limits", "code", "words"),
     [
@@ -135,6 +216,23 @@ def test_a_bad_job_is_an_event_and_nothing_is_left(
     assert not list((tmp_path / "device" / "base" / "jobs").iterdir())
 
 
+def outcome(host: Host) -> object:
+    """The result of a job that goes well."""
+    events = [host.hear()]
+    while events[-1]["event"] not in ("result", "error"):
+        events.append(host.hear())
+    assert events[-1]["event"] == "result", events[-1]
+    return events[-1]["result"]
+
+
+def ran(host: Host, job: Job[T]) -> T:
+    """The result of a job whose files are there; those that it names are left there."""
+    host.say(run_message(job))
+    result = from_json(job.result_type(), outcome(host))
+    host.say({"collect": []})
+    return result
+
+
 @pytest.mark.slow
 def test_a_real_job_on_python_39_with_one_engine(python39: Path, tmp_path: Path) -> None:
     inputs = models.twin_inputs(5)
@@ -153,11 +251,7 @@ def test_a_real_job_on_python_39_with_one_engine(python39: Path, tmp_path: Path)
         assert set(need["blobs"]) == set(files)  # type: ignore[call-overload]  # an event is any JSON
         for digest in need["blobs"]:  # type: ignore[attr-defined]  # an event is any JSON
             host.send(files[digest], digest)
-        events = [host.hear()]
-        while events[-1]["event"] not in ("result", "error"):
-            events.append(host.hear())
-        assert events[-1]["event"] == "result", events[-1]
-        result = from_json(RunResult, events[-1]["result"])
+        result = from_json(RunResult, outcome(host))
         wanted = [blob for outputs in result.outputs for blob in outputs.values()]
         host.say({"collect": [to_json(blob) for blob in wanted]})
         assert host.process.stdout is not None
@@ -165,12 +259,20 @@ def test_a_real_job_on_python_39_with_one_engine(python39: Path, tmp_path: Path)
             for name, expected in models.twin_outputs(inputs).items():
                 (tmp_path / "out.npy").write_bytes(host.process.stdout.read(outputs[name].size))
                 np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, rtol=1e-5, atol=2e-6)
-        host.say(run_message(ProbeJob()))
-        assert host.hear()["event"] == "started"
-        facts = from_json(DeviceFacts, host.hear()["result"])
+        options = OpenOptions(threads=1)
+        plan = TimingPlan(warmup_min_runs=3, warmup_min_s=0.01, min_runs=5, min_s=0.01, max_s=5.0)
+        other = replace(model, name="other.onnx")
+        base, new = (Side("onnxruntime", {"model.onnx": one}, blobs, options) for one in (model, other))
+        timed = ran(host, TimeJob("onnxruntime", (model,), blobs, options, plan))
+        pair = ran(host, PairJob(base, new, plan))
+        profile = ran(host, ProfileJob("onnxruntime", (model,), blobs, options, seconds=0.1))
+        facts = ran(host, ProbeJob())
     finally:
         host.end()
     assert result.version == "1.19.2"
+    assert timed.first_ms > 0
+    assert pair.ratio > 0
+    assert profile.timed
     assert facts.environment.python.startswith("3.9.")
     assert {engine.name: engine.version for engine in facts.engines} == {
         "onnxruntime": "1.19.2",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +16,9 @@ import pytest
 from edgekit.errors import InternalError, MissingError
 from edgekit.jobs.depot import Depot
 from edgekit.types import Blob
+from tests.devices.server import require_namespaces
+
+ROOT = Path(__file__).parents[2]
 
 
 def blob_of(content: bytes, name: str = "x.bin") -> Blob:
@@ -73,6 +80,46 @@ def test_what_a_job_needs_stays_however_much_it_is(depot: Depot) -> None:
     blobs = [put(depot, bytes([number]) * 100) for number in range(4)]
     depot.trim(blobs)
     assert depot.missing(blobs) == {}
+
+
+def test_a_small_disk_makes_room_and_is_not_left_full(tmp_path: Path) -> None:
+    """On a file system of 1 MiB, within bounds that are far from it."""
+    require_namespaces()
+    script = """
+        import os, sys
+        from hashlib import sha256
+        from pathlib import Path
+        from edgekit.jobs.depot import Depot
+        from edgekit.types import Blob
+        def made(size):
+            content = os.urandom(size)
+            return content, Blob(sha256(content).hexdigest(), "x.bin", size)
+        folder = Path(sys.argv[1]) / "blobs"
+        depot = Depot(folder)
+        for _ in range(2):
+            content, blob = made(400 << 10)
+            depot.trim((blob,), room_bytes=blob.size)
+            depot.receive(blob, 0, [content])
+        old = {path.name for path in folder.iterdir()}
+        content, blob = made(500 << 10)
+        depot.trim((blob,), room_bytes=blob.size)
+        depot.receive(blob, 0, [content])
+        print(len(old), len(old & {path.name for path in folder.iterdir()}), depot.missing([blob]))
+        content, blob = made(3 << 20)
+        depot.trim((blob,), room_bytes=blob.size)
+        try:
+            depot.receive(blob, 0, [content])
+        except OSError as err:
+            print(err.errno, list(folder.iterdir()))
+    """
+    run = (
+        f"mount -t tmpfs -o size=1m none {tmp_path} && exec {sys.executable} -c '{textwrap.dedent(script)}' {tmp_path}"
+    )
+    command = ["unshare", "-Urm", "sh", "-c", run]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["2 1 {}", f"{errno.ENOSPC} []"], done.stderr
 
 
 def test_a_digest_that_leads_elsewhere_is_refused(depot: Depot) -> None:

@@ -26,7 +26,7 @@ from edgekit.errors import MissingError, UsageError
 from edgekit.jobs.executor import Executor
 from edgekit.runtimes.environment import probe
 from edgekit.runtimes.probing import ProbeJob
-from tests.devices.emulation import require_emulation
+from tests.devices.emulation import emulation
 
 A72 = "qemu://aarch64?cpu=cortex-a72"
 
@@ -161,12 +161,7 @@ def test_without_user_namespaces_the_launcher_says_so() -> None:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of these tests' own: the board is built from nothing, once."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_CACHE_DIR", str(Path.home() / ".cache" / "pip"))
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        require_emulation()
+    with emulation(tmp_path_factory) as folder:
         yield folder
 
 

@@ -67,6 +67,15 @@ def test_bad_names_and_specs_are_refused(name: str, spec: str, code: str) -> Non
     assert len(list_devices().devices) == 1
 
 
+def test_a_mistyped_name_is_told_the_names() -> None:
+    add_device("pi5", "local")
+    with pytest.raises(UsageError) as caught:
+        parse_device("pi6?threads=1")
+    assert (caught.value.code, caught.value.received) == ("unknown-device", "pi6?threads=1")
+    assert "pi5" in caught.value.hint
+    assert "ssh" in caught.value.hint
+
+
 def test_what_is_not_there_cannot_be_removed() -> None:
     with pytest.raises(UsageError, match="names no such device"):
         remove_device("nothing")

@@ -11,13 +11,18 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgekit.devices import Device, open_device, opened_devices, parse_device
-from edgekit.devices.ssh.device import target_of
+from edgekit.devices.ssh.device import SshDevice, target_of
 from edgekit.errors import MissingError, UsageError
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Progress
+from edgekit.jobs.turn import MACHINE_LOCK
+from edgekit.runtimes.jobs import RunJob
+from edgekit.runtimes.probing import ProbeJob
+from edgekit.runtimes.smoke import MODELS
 from tests.devices.server import Server, left_behind
 from tests.jobs.misbehaving import Misbehave
 
@@ -42,6 +47,12 @@ ALL = " ".join(map(str, sorted(os.sched_getaffinity(0))))
 def test_addresses_are_read(text: str, expected: tuple[str, str | None, int | None]) -> None:
     target = target_of(parse_device(text))
     assert (target.host, target.user, target.port) == expected
+
+
+def test_paths_there_start_at_the_users_home() -> None:
+    device = open_device("ssh://pi@board?python=~/venv/bin/python&folder=~/edge kit")
+    assert isinstance(device, SshDevice)
+    assert (device.connection.target.python, device.folder) == ("venv/bin/python", "edge kit")
 
 
 @pytest.mark.parametrize("text", ["ssh://", "ssh://pi@", "ssh://a b", "ssh://board:99999", "ssh://-oProxyCommand=x"])
@@ -104,6 +115,25 @@ def test_a_job_has_a_home_of_its_own_there(executor: Executor, device: Device, b
     assert board.device_folder / "jobs" in home.parents
 
 
+def test_engines_write_nothing_outside_edgekits_folder(executor: Executor, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    name, model = MODELS["onnx"]
+    (tmp_path / name).write_bytes(model)
+    np.save(tmp_path / "x.npy", np.ones((1, 4), np.float32))
+    files, x = (executor.add(tmp_path / name),), executor.add(tmp_path / "x.npy")
+    with (
+        Server(tmp_path / "board", HOME=str(home), device_folder=home / "edgekit") as server,
+        opened_devices(server.spec()) as (device,),
+    ):
+        executor.run_fresh(RunJob("onnxruntime", files, {"x": x}, (1,), device.options()), device.context())
+        executor.run_fresh(ProbeJob(), device.context())  # which imports every engine
+        assert left_behind(server) == []
+    assert [path.name for path in home.iterdir()] == ["edgekit"]
+    names = {path.name.partition("-")[0] for path in (home / "edgekit").iterdir()}
+    assert names == {"agent", "blobs", "jobs", "lock", "sending"}
+
+
 def test_more_sessions_than_a_server_allows_on_one_connection(executor: Executor, device: Device) -> None:
     with ExitStack() as stack:
         runs = [stack.enter_context(executor.session(device.context())) for _ in range(12)]
@@ -130,7 +160,7 @@ def test_two_runs_on_one_device_take_turns(executor: Executor, device: Device, b
     executor.run(Misbehave("nothing"), device.context())
     other = threading.Thread(target=first)
     other.start()
-    lock, deadline = board.device_folder / "lock", time.monotonic() + 20
+    lock, deadline = board.folder / "tmp" / MACHINE_LOCK, time.monotonic() + 60
     while "process" not in lock.read_text() and time.monotonic() < deadline:
         time.sleep(0.01)
     done = executor.run(Misbehave("nothing"), device.context(), lambda progress: stages.append(progress.stage))

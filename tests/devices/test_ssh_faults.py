@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
@@ -16,14 +17,14 @@ import numpy as np
 import pytest
 
 from edgekit import errors
-from edgekit.devices import Device, open_device
+from edgekit.devices import Device, open_device, opened_devices
 from edgekit.jobs.channel import Limits
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.protocol import Job
 from edgekit.runtimes import OpenOptions
 from edgekit.runtimes.jobs import RunJob
 from edgekit.runtimes.smoke import MODELS
-from tests.devices.server import Server, left_behind
+from tests.devices.server import Server, left_behind, require_namespaces
 from tests.jobs.misbehaving import Misbehave
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +86,20 @@ def test_a_refused_key(server: Server) -> None:
     assert "ssh-copy-id" in error.hint
 
 
+def test_an_account_that_is_closed(tmp_path: Path) -> None:
+    require_namespaces()
+    with Server(tmp_path / "server", session="echo This account is currently not available; exit 1") as server:
+        error = refused(server.spec())
+    assert (error.code, error.exit_code) == ("device-no-shell", 3)
+    assert error.received == "This account is currently not available"
+
+
+def test_a_configuration_that_is_not_there() -> None:
+    error = refused("ssh://board?config=/nowhere/config")
+    assert (error.code, error.exit_code) == ("bad-ssh-config", 3)
+    assert "config=" in error.hint
+
+
 def test_no_python(server: Server) -> None:
     error = failed(server.spec(python="/nowhere/python3"))
     assert (error.code, error.exit_code) == ("device-no-python", 3)
@@ -142,22 +157,46 @@ def test_a_folder_that_cannot_be_written(server: Server) -> None:
     assert "folder=" in error.hint
 
 
-def test_no_space(tmp_path: Path) -> None:
-    server = Server(tmp_path / "server", largest_file=1 << 20, PYTHONPATH=str(ROOT))
-    place = open_device(server.spec())
-    (tmp_path / "large.bin").write_bytes(os.urandom(3 << 20))
+def test_a_home_that_is_read_only(tmp_path: Path) -> None:
+    require_namespaces()
+    home = tmp_path / "home"
+    home.mkdir()
+    with Server(tmp_path / "server", session=f"mount -t tmpfs -o ro none {home}; cd {home}") as server:
+        error = failed(server.spec(folder=None))
+    assert (error.code, error.exit_code) == ("device-read-only", 3)
+    assert error.received is not None
+    assert "Read-only file system" in error.received
+
+
+def small_disk(folder: Path, part: str, kib: int) -> Server:
+    """A server whose device keeps some of its files on a small disk, which is empty for each command."""
+    require_namespaces()
+    place = folder / "server" / "device" / part
+    place.mkdir(parents=True)
+    session = f"mount -t tmpfs -o size={kib}k none {place}"
+    return Server(folder / "server", session=session, PYTHONPATH=str(ROOT))
+
+
+def test_no_space_for_the_agent(tmp_path: Path) -> None:
+    with small_disk(tmp_path, ".", 16) as server:
+        error = failed(server.spec())
+    assert (error.code, error.exit_code) == ("device-full", 3)
+    assert "folder=" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("part", "bytes_"), [("blobs", 3 << 20), ("jobs", 700 << 10)]
+)  # too large; together with a copy
+def test_no_space_for_the_files_of_a_job(executor: Executor, tmp_path: Path, part: str, bytes_: int) -> None:
+    (tmp_path / "large.bin").write_bytes(os.urandom(bytes_))
     (tmp_path / "small.bin").write_bytes(b"small")
-    try:
-        with Executor() as executor:
-            large = executor.add(tmp_path / "large.bin")
-            with pytest.raises(errors.MissingError) as caught:
-                executor.run_fresh(Misbehave("copy", (large,)), place.context())
-            small = executor.add(tmp_path / "small.bin")
-            assert executor.run_fresh(Misbehave("copy", (small,)), place.context()).text == "copied"
-    finally:
-        place.close()
-        server.stop()
+    with small_disk(tmp_path, part, 1024) as server, opened_devices(server.spec()) as (place,):
+        large, small = executor.add(tmp_path / "large.bin"), executor.add(tmp_path / "small.bin")
+        with pytest.raises(errors.MissingError) as caught:
+            executor.run_fresh(Misbehave("copy", (large,)), place.context())
+        assert executor.run_fresh(Misbehave("copy", (small,)), place.context()).text == "copied"
     assert caught.value.code == "device-full"
+    assert "folder=" in caught.value.hint
 
 
 def test_a_connection_cut_in_mid_transfer_is_taken_up_again(
@@ -210,6 +249,26 @@ def test_a_device_that_restarts(executor: Executor, board: Server, device: Devic
     assert caught.value.code in ("connection-lost", "device-unreachable")
     board.start()
     assert executor.run(Misbehave("nothing"), device.context()).text == "done"
+
+
+def test_what_a_killed_agent_left_goes_with_the_next_job(executor: Executor, board: Server, device: Device) -> None:
+    jobs = board.device_folder / "jobs"
+
+    def kill() -> None:
+        while not list(jobs.glob("*/0*")):
+            time.sleep(0.01)
+        (folder,) = jobs.iterdir()
+        os.kill(int(folder.name.partition("-")[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(errors.JobCrashed) as caught:
+        executor.run_fresh(Misbehave("spawn"), device.context())
+    killer.join()
+    assert caught.value.code == "connection-lost"
+    assert executor.run_fresh(Misbehave("nothing"), device.context()).text == "done"
+    assert left_behind(board) == []
+    assert running_workers(board) == []
 
 
 def test_a_job_over_its_time_limit_leaves_no_orphan(board: Server, device: Device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,15 +89,34 @@ def test_a_model_alone_runs_on_generated_inputs(twin_keras: Path) -> None:
 def test_an_engine_leaves_the_artifacts_of_others_out(twin_onnx: Path, twin_openvino: Path, data: Path) -> None:
     result = edgekit.bench([twin_onnx, twin_openvino], data=data, runtime="openvino", max_seconds=0.3)
     assert [row.runtime for row in result.results] == ["openvino"]
-    with pytest.raises(UsageError, match="no artifact here is run by tflite"):
+    with pytest.raises(UsageError, match="none of these artifacts is for the runtimes"):
         edgekit.bench([twin_onnx, twin_openvino], data=data, runtime="tflite")
+
+
+def test_a_source_runs_here_beside_what_each_accelerator_does(
+    twin_openvino: Path, twin_keras: Path, data: Path
+) -> None:
+    elsewhere = f"python:{sys.executable}"
+    options = {"runtime": ["openvino", "openvino:AUTO", "keras:jax:compiled"], "max_seconds": 1.0, "batch": 2}
+    result = edgekit.bench([twin_openvino, twin_keras], data=data, device=[elsewhere, "local"], **options)
+    assert [(row.runtime, row.device) for row in result.results] == [
+        ("openvino", elsewhere),
+        ("openvino:AUTO", elsewhere),
+        ("openvino", "local"),
+        ("openvino:AUTO", "local"),
+        ("keras:jax", "local"),
+    ]
+    assert all(row.latency_ms is not None for row in result.results), [row.reasons for row in result.results]
+    assert {(gain.name, gain.device) for gain in result.gains} <= {("openvino", "local"), ("openvino on AUTO", "local")}
+    with pytest.raises(UsageError) as caught:
+        edgekit.bench([twin_openvino, twin_keras], data=data, device=elsewhere)
+    assert caught.value.code == "source-elsewhere"
 
 
 @pytest.mark.parametrize(
     ("runtime", "code"),
     [
         ("tensorrt", "unknown-runtime"),
-        ("openvino:GPU", "unknown-runtime"),
         ("keras:jit", "unknown-runtime"),
         ("keras:jax", "no-source"),
     ],

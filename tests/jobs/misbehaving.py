@@ -93,6 +93,10 @@ class Misbehave(Job[Outcome]):
             work.progress(Progress("count", done + 1, 3))
         return "counted"
 
+    def _report_and_crash(self, work: Workspace) -> None:
+        work.progress(Progress("about to crash"))
+        self._segfault(work)
+
     def _copy(self, work: Workspace) -> Outcome:
         (work.folder / "copy.bin").write_bytes(b"".join(work.path(blob).read_bytes() for blob in self.files))
         return Outcome(os.getpid(), "copied", (work.blob("copy.bin"),))

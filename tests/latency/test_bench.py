@@ -10,7 +10,7 @@ import pytest
 
 import edgekit
 from edgekit.devices import open_device
-from edgekit.errors import JobCrashed, UsageError
+from edgekit.errors import JobCrashed, MissingError, UsageError
 from edgekit.latency.bench import timing_row
 from edgekit.latency.stored import compared, read_timings
 from edgekit.results import BenchResult
@@ -41,6 +41,15 @@ def test_rows_are_matched_by_model_target_and_precision() -> None:
     for lonely in (unmatched, another):
         assert lonely.answer == "not comparable"
         assert "the baseline holds no" in lonely.reasons[0]
+
+
+def test_of_several_rows_that_of_the_same_device_and_runtime_counts() -> None:
+    here = row(speeds(1.0))
+    gpu, board = replace(row(speeds(0.1)), runtime="onnxruntime:CUDA"), row(speeds(5.0), device="ssh://pi")
+    for order in ([here, gpu, board], [board, gpu, here]):
+        found = compared(order, order[::-1], 0.05)
+        assert [one.answer for one in found] == ["no difference shown"] * 3
+        assert [one.ratio for one in found] == pytest.approx([1.0] * 3)
 
 
 def test_a_gate_that_compared_nothing_is_not_passed_in_strict(twin_onnx: Path, tmp_path: Path) -> None:
@@ -82,6 +91,16 @@ def test_a_device_that_disappears_leaves_a_row_with_what_was_taken(twin_onnx: Pa
     assert kept.verdict == "error"
     assert kept.reasons == ("it ended early, after 3 openings.", "the device is gone.")
     assert (kept.openings, kept.latency_ms) == (3, left.latency_ms)
+
+
+def test_an_accelerator_that_is_not_here_is_the_answer(twin_onnx: Path, twin_tflite: Path, tmp_path: Path) -> None:
+    save_npz(tmp_path / "data.npz", twin_inputs(4).items())
+    options = {"data": tmp_path / "data.npz", "max_seconds": 0.3}
+    with pytest.raises(MissingError) as caught:
+        edgekit.bench(twin_tflite, runtime="tflite:NPU", **options)
+    assert caught.value.code == "accelerator-missing"
+    result = edgekit.bench([twin_onnx, twin_tflite], runtime=["tflite:NPU", "onnxruntime"], **options)
+    assert {one.runtime: one.verdict == "error" for one in result.results} == {"tflite:NPU": True, "onnxruntime": False}
 
 
 def test_two_kits_are_timed_side_by_side(twin_onnx: Path, twin_openvino: Path, tmp_path: Path) -> None:

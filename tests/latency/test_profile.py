@@ -123,6 +123,21 @@ def test_without_the_source_the_operators_of_the_file_are_named(lopsided_kit: Pa
 
 
 @pytest.mark.slow
+def test_a_profile_of_a_device_names_the_same_layers(lopsided_kit: Path, tmp_path: Path) -> None:
+    kit = tmp_path / "kit"
+    shutil.copytree(lopsided_kit, kit)  # a result is added to it
+    device = f"python:{sys.executable}"  # of edgekit, only the device core is there
+    result = edgekit.bench(kit, profile=True, device=device, threads=1, max_seconds=2)
+    for target in TARGETS:
+        row, profile = profile_of(result, target)
+        assert (row.device, profile.layers_of) == (device, "source"), profile.notes
+        assert lopsided.LARGE in profile.operators[0].layers
+    (tmp_path / "result.json").write_text(json.dumps(result.to_json()))
+    report([tmp_path / "result.json"], tmp_path / "report.md")
+    assert f"Where the time of tflite fp32 on {device} goes" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow
 def test_integers_and_conversions_are_seen(digits_kit: Path, tmp_path: Path) -> None:
     kit = tmp_path / "kit"
     shutil.copytree(digits_kit, kit)  # a result is added to it

@@ -13,8 +13,11 @@ from benchmarks import onnx_backend
 from benchmarks.onnx_backend import ENGINES, OURS, OWN, Record, failing, listed, read, read_list, run, worse
 
 #: A fixed part of the suite: every data type of a comparison, broadcasting, several outputs, scalars, control flow,
-#: and small models.
-PART = r"^test_(add|argmax|cast_FLOAT|clip|equal|gather|if|less|loop|max|mod|slice|split|topk|single_relu|expand_shape)"
+#: text, lists of arrays, optional ones, and small models.
+PART = (
+    r"^test_(add|argmax|cast_FLOAT|clip|equal|gather|identity|if|less|loop|max|mod|sequence_map|slice|split|string|topk"
+    r"|single_relu|expand_shape)"
+)
 
 
 def _list(engine: str) -> Path:
@@ -29,8 +32,9 @@ def test_the_kept_list_shows_nothing_that_only_edgekit_fails(engine: str) -> Non
     assert not beyond
     counts = Counter(ours for ours, _ in outcomes.values())
     assert counts["crashed"] == 0
-    failed = {case for case, (ours, _) in outcomes.items() if ours == "failed"}
-    assert len(failed) <= sum(own != "passed" for _, own in outcomes.values())
+    assert sum(ours != "passed" for ours, _ in outcomes.values()) <= sum(
+        own != "passed" for _, own in outcomes.values()
+    )
 
 
 @pytest.mark.slow
@@ -40,6 +44,7 @@ def test_a_part_of_the_suite_runs_as_the_list_says(engine: str, tmp_path: Path) 
     ours, own = failing(records, OURS), failing(records, OWN)
     assert len({one.case for one in records}) > 100
     assert len(ours) < len({one.case for one in records}) / 2
+    assert len(ours) <= len(own)
     assert worse(ours, own) == []
     if _is_of_these_versions(engine):
         known = {case: ours for case, (ours, _) in read_list(_list(engine)).items() if re.search(PART, case)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekit.report.collect import commands, reasons_by_text, summarise
+from edgekit.report.collect import commands, summarise
+from edgekit.report.reasons import reasons_by_text
 from tests.report import samples
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgekit.jobs.executor import Executor
 from edgekit.kit import Kit
 from edgekit.runtimes import RUNTIMES, OpenOptions
 from edgekit.runtimes.execution import ExecutionJob
+from edgekit.runtimes.onnx_providers import pin_precision, provider_settings
 from edgekit.runtimes.openvino_devices import refuse_elsewhere
 from edgekit.runtimes.placement import native_words, share, split_accelerator, units_of
 from edgekit.runtimes.tflite_delegates import edge_tpus
@@ -161,6 +163,17 @@ def test_a_provider_that_this_build_lacks(accelerator: str, words: tuple[str, ..
     with opened("onnxruntime", twin_onnx, accelerator=accelerator, allow_fallback=True) as session:
         session.run(models.twin_inputs(1))
         assert session.effective().placement.value == "CPU"
+
+
+def test_no_provider_computes_f32_in_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    assert provider_settings("CUDAExecutionProvider", OpenOptions(accelerator="CUDA")) == {"use_tf32": "0"}
+    chosen = OpenOptions(accelerator="TensorRT", precision=None)
+    pin_precision("TensorrtExecutionProvider", chosen)
+    assert "NVIDIA_TF32_OVERRIDE" not in os.environ
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")  # so that it is put back
+    pin_precision("TensorrtExecutionProvider", replace(chosen, precision="f32"))
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
 def test_openvino_devices_that_stand_for_others(twin_openvino: Path) -> None:

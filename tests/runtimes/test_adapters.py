@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.errors import MissingError, ModelError
+from edgekit.errors import DataError, MissingError, ModelError
 from edgekit.runtimes import RUNTIMES, OpenOptions, Session
 from edgekit.runtimes.environment import probe
 from edgekit.runtimes.onnx_providers import Witness
@@ -16,6 +16,7 @@ from edgekit.runtimes.onnx_types import weight_formats
 from edgekit.runtimes.onnxruntime_ import OnnxSession
 from edgekit.types import Reading
 from tests import models
+from tests.runtimes import typed
 
 BF16 = bool({"avx512_bf16", "amx_bf16"} & set(probe().features))
 
@@ -96,6 +97,7 @@ def test_onnxruntime_falling_back_to_the_cpu_is_an_error(twin_onnx: Path) -> Non
     witness = Witness(settings)
     engine = onnxruntime.InferenceSession(str(twin_onnx), settings, providers=[provider])
     with OnnxSession(engine, twin_onnx, witness, provider) as session, pytest.raises(MissingError) as caught:
+        assert session.effective().precision == Reading(None, "not reported"), "nobody knows what it computes in"
         session.run(models.twin_inputs(1))
     assert caught.value.code == "accelerator-missing"
     assert "CPU" in caught.value.message
@@ -144,6 +146,58 @@ def test_an_engine_that_fails_at_inference_is_quoted(tmp_path: Path) -> None:
         session.run({"x": np.zeros((3, 4), np.float32)})
     assert caught.value.code == "inference-failed"
     assert caught.value.received == "x=3x4:float32"
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tflite"])
+@pytest.mark.parametrize("dtype", typed.DTYPES)
+def test_every_type_of_numbers_goes_in_and_comes_out_as_it_was(name: str, dtype: str, tmp_path: Path) -> None:
+    path = typed.same(name, dtype, tmp_path)
+    kind = np.dtype(dtype).kind
+    values = [0, 1, 1, 0] if kind == "b" else [0, 1, 100, 7] if kind == "u" else [0, -1, 100, -7]
+    array = np.array([values], dtype)
+    with open_with(name, path) as session:
+        assert [str(spec) for spec in session.signature.inputs] == [f"x=1x4:{dtype}"]
+        assert [str(spec) for spec in session.signature.outputs] == [f"y=1x4:{dtype}"]
+        outputs = session.run({"x": array})
+        assert outputs["y"].dtype == array.dtype
+        np.testing.assert_array_equal(outputs["y"], array)
+
+
+@pytest.mark.skipif(not typed.RESIDENT.is_file(), reason="needs /proc")
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tflite"])
+def test_closing_frees_the_memory_of_the_engine(name: str, tmp_path: Path) -> None:
+    path = typed.heavy(name, tmp_path)
+    kept = []
+    used = []
+    for _ in range(8):
+        session = open_with(name, path, threads=1)
+        session.run({"x": np.zeros((1, typed.HEAVY), np.float32)})
+        opened = typed.resident_bytes()
+        session.close()
+        kept.append(session)  # what is closed may live on
+        used.append((opened, typed.resident_bytes()))
+    size = 4 * typed.HEAVY
+    assert used[0][0] - used[0][1] > size / 2, "an open one holds its weights at least, or the test shows nothing"
+    assert used[-1][1] - used[1][1] < 2 * size, "six closed ones would hold six times their weights"
+
+
+def test_onnxruntime_passes_text_where_it_is_asked_to(tmp_path: Path) -> None:
+    path = typed.text_and_list(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        open_with("onnxruntime", path)
+    assert caught.value.code == "unsupported-dtype"
+    words = np.array([["wo", "rt"], ["ü", ""]])
+    with open_with("onnxruntime", path, any_values=True) as session:
+        assert [str(spec) for spec in session.signature.inputs] == ["text=?x2:str"]
+        assert [str(spec) for spec in session.signature.outputs] == ["twice=?x2:str", "rows=scalar:seq(tensor(string))"]
+        for given in (words, words.astype(object)):
+            outputs = session.run({"text": given})
+            assert outputs["twice"].tolist() == [["wowo", "rtrt"], ["üü", ""]]
+            assert [part.tolist() for part in outputs["rows"]] == [[["wo", "rt"]], [["ü", ""]]]
+        with pytest.raises(DataError) as refused:
+            session.run({"text": np.zeros((1, 2), np.float32)})
+        assert refused.value.code == "wrong-dtype"
+        assert session.effective().precision == Reading(None, "not reported")
 
 
 def test_weight_formats_are_read_from_the_file(twin_onnx: Path, dense_onnx: Path, tmp_path: Path) -> None:

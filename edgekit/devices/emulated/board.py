@@ -17,7 +17,7 @@ from types import TracebackType
 
 from edgekit.devices.cache import ELSEWHERE, cache_folder, locked
 from edgekit.devices.emulated import launcher
-from edgekit.devices.emulated.cores import Core
+from edgekit.devices.emulated.cores import Core, put
 from edgekit.devices.emulated.image import USER, USER_ID, Image, image
 from edgekit.devices.ssh.connection import SshTarget
 from edgekit.errors import MissingError
@@ -33,8 +33,8 @@ _START_S = 60.0
 _TRIES = 3
 
 _SERVER = """\
-[ -f /etc/board/host_key ] || dropbearkey -t ed25519 -f /etc/board/host_key >/dev/null || exit 1
-[ -f /etc/board/host_key.pub ] || dropbearkey -y -f /etc/board/host_key | grep ^ssh- > /etc/board/host_key.pub
+[ -s /etc/board/host_key ] || dropbearkey -t ed25519 -f /etc/board/host_key >/dev/null || exit 1
+[ -s /etc/board/host_key.pub ] || dropbearkey -y -f /etc/board/host_key | grep ^ssh- > /etc/board/host_key.pub
 exec dropbear -F -E -s -j -k -r /etc/board/host_key -p 127.0.0.1:{port}
 """
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": f"/home/{USER}", "LANG": "C.UTF-8"}
@@ -83,7 +83,7 @@ class Board:
                     self.stop()
                     if attempt == _TRIES:
                         raise _refused(str(err)) from err
-        return _target(state, port)
+            return _target(state, port)
 
     def stop(self) -> None:
         """End it and everything that runs on it. Safe to call twice."""
@@ -160,7 +160,10 @@ def require_host() -> None:
 
 
 def _make_state(state: Path, core: Core) -> None:
-    """What a board keeps between commands: home, keys, and what it shows of its CPUs."""
+    """What a board keeps between commands: home, keys, and what it shows of its CPUs.
+
+    Another command may be running it, so each file is replaced in one step.
+    """
     count = len(_cpus())
     home, etc = state / "home", state / "etc"
     with writing(state, ELSEWHERE):
@@ -168,14 +171,14 @@ def _make_state(state: Path, core: Core) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         for folder in (state, home, home / ".ssh"):  # servers refuse keys that others could have written
             folder.chmod(0o700)
-        (etc / "cpu").write_text(f"{core.name}\n")
-        (state / "cpuinfo").write_text(core.cpuinfo(count))
+        put(etc / "cpu", f"{core.name}\n")
+        put(state / "cpuinfo", core.cpuinfo(count))
         core.write_sysfs(state / "sys", count)
         key = state / "key"
-        if not key.exists():
+        if not key.with_suffix(".pub").exists():  # which is written last
+            key.unlink(missing_ok=True)
             _make_key(key)
-        (home / ".ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
-        (home / ".ssh" / "authorized_keys").chmod(0o600)
+        put(home / ".ssh" / "authorized_keys", key.with_suffix(".pub").read_text(), 0o600)
 
 
 def _make_key(key: Path) -> None:
@@ -192,7 +195,7 @@ def _target(state: Path, port: int) -> SshTarget:
     """How to log in, whatever the user's own SSH configuration says."""
     known = state / "known_hosts"
     public = (state / "etc" / "host_key.pub").read_text().split()
-    known.write_text(f"{_ALIAS} {' '.join(public[:2])}\n")
+    put(known, f"{_ALIAS} {' '.join(public[:2])}\n")
     settings = (
         *("IdentitiesOnly=yes", "IdentityAgent=none", f"HostKeyAlias={_ALIAS}", "CheckHostIP=no"),
         *(f'UserKnownHostsFile="{known}"', "GlobalKnownHostsFile=none"),

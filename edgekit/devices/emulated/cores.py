@@ -81,7 +81,15 @@ class Core:
         for path, text in files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(f"{text}\n")
+            put(target, f"{text}\n")
+
+
+def put(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file that a running board may be reading in one step: the old text or the new one is there."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(text)
+    aside.chmod(mode)
+    aside.replace(path)
 
 
 CORES = {

@@ -23,6 +23,9 @@ SETTINGS = (
 #: What the control master prints when it is let in.
 HELLO = b"edgekit is in"
 
+#: Stands before what a login shell says that runs no commands, as that of an account which is closed.
+NO_SHELL = "the login shell ended at once"
+
 
 def wait_for_hello(master: subprocess.Popen[bytes], seconds: float) -> str | None:
     """None once the master is let in; else what it said when it gave up. What the login shell prints is skipped."""
@@ -40,7 +43,9 @@ def wait_for_hello(master: subprocess.Popen[bytes], seconds: float) -> str | Non
                     selector.unregister(key.fileobj)
             if HELLO in heard[master.stdout].splitlines():
                 return None
-    return heard[master.stderr].decode(errors="replace") or "Connection timed out"
+        ended = not selector.get_map()
+    said, complained = (heard[pipe].decode(errors="replace").strip() for pipe in (master.stdout, master.stderr))
+    return complained or (f"{NO_SHELL}\n{said}" if ended else "Connection timed out")
 
 
 def private_folder() -> Path:

@@ -28,9 +28,8 @@ from edgekit.devices.ssh.client import (
     wait_for_hello,
 )
 from edgekit.devices.ssh.faults import connection_lost, device_fault, transport_fault
+from edgekit.devices.ssh.put import BUSY, DAMAGED, Put
 from edgekit.errors import EdgekitError, MissingError
-from edgekit.jobs.disk import writing
-from edgekit.jobs.protocol import blob_of
 
 #: Seconds that the remote time limit gets to end a command before the client is ended.
 GRACE_S = 10.0
@@ -40,11 +39,6 @@ SLOWEST = 20_000
 
 #: Commands at once that share the connection; servers allow ten (MaxSessions, sshd_config(5)). More get their own.
 SHARED = 7
-
-#: Exit statuses of what `Connection.put` runs there: the content arrived otherwise than it was sent.
-_DAMAGED = 90
-
-_DIGEST = "digest() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c1-64; }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,33 +191,26 @@ class Connection:
         """Send a file, unless the device has this content there already.
 
         A transfer that broke is resumed where it stopped; the file appears under its name only when its content is
-        proven.
+        proven. Several commands may send the same file at once.
 
         Raises:
             MissingError, JobCrashed: as `check`; or what arrived is not what was sent.
         """
-        target, part = shlex.quote(remote), shlex.quote(f"{remote}.{sha256[:16]}.part")
-        folder = shlex.quote(str(Path(remote).parent))
         size = path.stat().st_size
         timeout_s = 60 + size / SLOWEST
-        there = self.check(
-            f'{_DIGEST}; mkdir -p {folder} || exit 1; if [ -f {target} ] && [ "$(digest < {target})" = {sha256} ]; '
-            f"then echo whole; elif [ -f {part} ]; then wc -c < {part}; else echo 0; fi",
-            timeout_s=timeout_s,
-        ).split()
-        if there[-1] == b"whole":  # the login shell may have said something before
+        script = Put(remote, size, sha256)
+        said = self.check(script.look, timeout_s=timeout_s).split()[
+            -1
+        ]  # the login shell may have said something before
+        if said == b"whole":
             return
-        start = int(there[-1]) if int(there[-1]) <= size else 0
-        begin = "" if start else f": > {part} || exit 1; "
         with path.open("rb") as content:
-            content.seek(start)
-            done = self._fed(
-                f'{_DIGEST}; {begin}cat >> {part} || exit 1; if [ "$(digest < {part})" != {sha256} ]; then rm {part}; '
-                f"exit {_DAMAGED}; fi; mv {part} {target}",
-                content,
-                timeout_s,
-            )
-        if done.code == _DAMAGED:
+            start = content.seek(int(said) if int(said) <= size else 0)
+            done = self._fed(script.append(start), content, timeout_s)
+            if done.code == BUSY:
+                content.seek(0)
+                done = self._fed(script.append_alone(), content, timeout_s)
+        if done.code == DAMAGED:
             raise MissingError(
                 "damaged-transfer",
                 f"{path.name} arrived on {self.name} otherwise than it was sent.",
@@ -231,41 +218,6 @@ class Connection:
             )
         if done.code != 0:
             raise device_fault(done.stderr.decode(errors="replace"), done.code, self.name)
-
-    def get(self, remote: str, path: Path, sha256: str | None = None) -> None:
-        """Fetch a file.
-
-        Args:
-            remote: where it lies.
-            path: where to write it, once it is whole.
-            sha256: what its content has to be; unknown by default.
-
-        Raises:
-            MissingError, JobCrashed: as `check`; or what arrived is not what was asked for.
-        """
-        self.open()
-        part = path.with_name(f"{path.name}.part")
-        with writing(path), part.open("wb") as content:
-            done = subprocess.run(
-                self._client(f"exec cat {shlex.quote(remote)}"),
-                stdin=subprocess.DEVNULL,
-                stdout=content,
-                stderr=subprocess.PIPE,
-                check=False,
-            )
-        try:
-            self._judged(Completed(b"", done.stderr, done.returncode), 0)
-            if done.returncode != 0:
-                raise device_fault(done.stderr.decode(errors="replace"), done.returncode, self.name)
-            if sha256 is not None and blob_of(part).sha256 != sha256:
-                raise MissingError(
-                    "damaged-transfer",
-                    f"{path.name} came from {self.name} otherwise than it was announced.",
-                    hint="Run the command again; if it happens twice, check the disk of the device.",
-                )
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def start(self, command: str, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
         """A long-running command there with pipes; it should end when its input does.

@@ -24,6 +24,9 @@ FOLDER = ".cache/edgekit"
 AGENT_LIFE_S = 24 * 3600
 
 
+#: How Python says that a disk is full, when a job could not write there.
+_NO_SPACE = re.compile(r"\[Errno (28|122)\]")
+
 _ADDRESS = re.compile(
     r"(?:(?P<user>[^@/\s]+)@)?(?P<host>\[[\w:.%-]+\]|[^@:/\s\[\]-][^@:/\s\[\]]*)(?::(?P<port>\d{1,5}))?/?\Z"
 )
@@ -41,7 +44,8 @@ class SshDevice(Device):
         """
         wanted = {"cpus": spec.cpus or "", "governor": spec.options.get("governor", "")}
         settings = tuple(f"{name}={value}" for name, value in wanted.items() if value)
-        self._take(spec.text, target_of(spec), spec.options.get("folder", FOLDER), settings, spec.threads)
+        folder = _from_home(spec.options.get("folder", FOLDER))
+        self._take(spec.text, target_of(spec), folder, settings, spec.threads)
 
     @classmethod
     def at(
@@ -127,6 +131,7 @@ class AgentLink:
     def lost(self, code: int | None, said: str) -> EdgekitError:
         """The error for an agent that ended by itself: the connection broke, or there is no such Python."""
         name = self._connection.name
+        self._is_there = ""  # after a restart of the device its file may be gone
         if code in (126, 127):
             return device_fault(f"python: not found\n{said}", code, name)
         if code == 255 or code is None or code < 0:
@@ -139,8 +144,10 @@ class AgentLink:
         )
 
     def explain(self, error: EdgekitError) -> EdgekitError:
-        """What is missing there comes with the command that brings it."""
+        """What is missing there comes with the command that brings it, and a full disk with a way out."""
         name = self._connection.name
+        if error.code == "job-failed" and _NO_SPACE.search(error.message):
+            return device_fault(error.message, 1, name)
         lacks = re.search(r"No module named '([\w.]+)'", error.message) if error.code == "job-failed" else None
         if lacks is None and error.code != "missing-extra":
             return error
@@ -181,4 +188,10 @@ def target_of(spec: DeviceSpec) -> SshTarget:
     config = spec.options.get("config")
     options = ("-F", str(Path(config).expanduser())) if config else ()
     host = match["host"].strip("[]")
-    return SshTarget(host, match["user"], port, spec.options.get("python", "python3"), options)
+    python = _from_home(spec.options.get("python", "python3"))
+    return SshTarget(host, match["user"], port, python, options)
+
+
+def _from_home(path: str) -> str:
+    """A path there without ``~``, which nothing there would expand: commands start at the user's home anyway."""
+    return path.removeprefix("~/")

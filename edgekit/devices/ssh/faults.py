@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edgekit.devices.ssh.client import NO_SHELL
 from edgekit.errors import EdgekitError, JobCrashed, MissingError
 
 
@@ -50,6 +51,18 @@ _TRANSPORT = (
         "device-unreachable",
         "nothing answers at {name}.",
         "Check that the device is on, in this network, and runs an SSH server on this port.",
+    ),
+    _Fault(
+        NO_SHELL,
+        "device-no-shell",
+        "{name} lets this user in, and runs no commands for it.",
+        "Give the user a login shell there, or name another one: ssh://user@host",
+    ),
+    _Fault(
+        r"Can't open user config file|[Bb]ad configuration option",
+        "bad-ssh-config",
+        "the SSH client cannot read its configuration for {name}.",
+        "Mend the line or the file that it names: see config= in the device, and ~/.ssh/config.",
     ),
 )
 
