@@ -33,7 +33,7 @@ class TerminalReporter(Reporter):
 
     @contextmanager
     def task(self, name: str) -> Iterator[Update]:
-        identity = self._progress.add_task(name, total=1, now="waiting for a free worker")
+        identity = self._progress.add_task(name, total=1, now="starting")
 
         def update(step: Step) -> None:
             count = f" {step.done}/{step.total}" if step.total else ""

@@ -68,17 +68,22 @@ def measure(
         number = 0
         while active := [run for run in runs if run.active]:
             for run in active if number % 2 == 0 else reversed(active):
-                opening = f"opening {len(run.openings) + 1}, {settings.openings} or more"
-                on_progress(Progress(f"{run.candidate.name}: {opening}"))
-                _opening(run, run.candidate.context(context), number)
+                stage = f"{run.candidate.name}: opening {len(run.openings) + 1}, {settings.openings} or more"
+                on_progress(Progress(stage))
+                _opening(run, run.candidate.context(context), number, within(stage, on_progress))
             number += 1
     return tuple(run.result() for run in runs)
 
 
-def _opening(run: Run, context: Context, number: int) -> None:
+def within(stage: str, on_progress: OnProgress) -> OnProgress:
+    """What a job tells, or for whom it waits on a device, behind the stage that it is a part of."""
+    return lambda step: on_progress(Progress(f"{stage}: {step.stage}"))
+
+
+def _opening(run: Run, context: Context, number: int, on_progress: OnProgress) -> None:
     """One opening of a candidate, in a fresh process or in the one that it keeps."""
     try:
-        execute = run.execute or run.process.enter_context(run.executor.session(context))
+        execute = run.execute or run.process.enter_context(run.executor.session(context, on_progress))
     except EdgekitError as error:  # the device is gone
         run.stop(error)
         return
@@ -89,7 +94,7 @@ def _opening(run: Run, context: Context, number: int) -> None:
         run.process.close()
         run.execute = None
     if run.settings.scenario == "cold" and run.error is None:
-        with run.executor.session(context) as execute_load:
+        with run.executor.session(context, on_progress) as execute_load:
             run.take_cached(execute_load)
 
 
@@ -158,10 +163,10 @@ class Run:
             self.converged = estimate_p50(self.samples_ms).half_width <= self.settings.half_width
             self._next_look = count + max(1, int(NEXT_LOOK * count))
 
-    def take_fresh(self, context: Context, number: int) -> None:
+    def take_fresh(self, context: Context, number: int, on_progress: OnProgress = lambda step: None) -> None:
         """One opening in a process of its own; that none can be started is the run's error too."""
         try:
-            with self.executor.session(self.candidate.context(context)) as execute:
+            with self.executor.session(self.candidate.context(context), on_progress) as execute:
                 self.take(execute, number)
         except EdgekitError as error:
             self.stop(error)

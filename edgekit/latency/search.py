@@ -47,7 +47,7 @@ def search(run: Run, context: Context, on_progress: OnProgress) -> None:
     if run.error is not None:
         return
     try:
-        with run.executor.session(context) as execute:
+        with run.executor.session(context, on_progress) as execute:
             _Search(run, execute, on_progress).go()
     except UsageError as error:
         if error.code == TOO_MANY_STREAMS:

@@ -11,7 +11,7 @@ from edgekit.jobs.executor import Executor, OnProgress
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 from edgekit.latency.looks import LAST_ALPHA, LOOK_ALPHA, LOOKS, estimate_rounds, minimum_detectable
-from edgekit.latency.measure import Run
+from edgekit.latency.measure import Run, within
 from edgekit.latency.measured import BenchSettings, Candidate, Measured
 from edgekit.latency.search import search
 from edgekit.latency.statistics import Estimate
@@ -78,8 +78,9 @@ def take_turns(
     ratio, alpha = None, LAST_ALPHA
     while not rounds.failed and (not rounds.ratios or time.monotonic() + took <= began + settings.max_seconds):
         started = time.monotonic()
-        on_progress(Progress(f"round {len(rounds.ratios) + 1}, {LOOKS[0]} or more"))
-        rounds.take()
+        stage = f"round {len(rounds.ratios) + 1}, {LOOKS[0]} or more"
+        on_progress(Progress(stage))
+        rounds.take(within(stage, on_progress))
         took = time.monotonic() - started
         if rounds.emulated:
             break
@@ -127,25 +128,25 @@ class _Rounds:
     def emulated(self) -> bool:
         return any(run.openings and run.openings[0].environment.emulated for run in self.runs)
 
-    def take(self) -> None:
+    def take(self, on_progress: OnProgress) -> None:
         """One more round."""
-        self.together = self.together and self._open_both()
+        self.together = self.together and self._open_both(on_progress)
         if self.together:
             return
         for run in self.runs if len(self.ratios) % 2 == 0 else reversed(self.runs):
-            run.take_fresh(self._context, len(self.ratios))
+            run.take_fresh(self._context, len(self.ratios), on_progress)
         if not self.failed:
             self._tell()
             old, new = (median(run.samples_ms[-1]) / run.batch / run.streams for run in self.runs)
             self.ratios.append(new / old)
 
-    def _open_both(self) -> bool:
+    def _open_both(self, on_progress: OnProgress) -> bool:
         """Whether both could be opened in one process. If not, each has to show alone what is wrong."""
         base, new = self.runs
         self._sides = self._sides or (self._side("base", base), self._side("new", new))
         job = PairJob(self._sides[0], self._sides[1], base.plan(), reverse=len(self.ratios) % 2 == 1)
         try:
-            with self._executor.session(base.candidate.context(self._context)) as execute:
+            with self._executor.session(base.candidate.context(self._context), on_progress) as execute:
                 pair = execute(job)
         except EdgekitError as error:
             self._apart = f"each had a process of its own, since one for both failed: {error.message}"

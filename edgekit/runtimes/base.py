@@ -343,17 +343,22 @@ def check_arrays(signature: Signature, arrays: Mapping[str, np.ndarray]) -> None
     Raises:
         DataError: says what was expected and what was received.
     """
-    specs = signature.inputs
-    if len(arrays) != len(specs) or any(spec.name not in arrays for spec in specs):
-        names = sorted(spec.name for spec in specs)
-        raise DataError(
-            "wrong-input-names",
-            f"the model takes {', '.join(map(str, specs))}.",
-            received=", ".join(sorted(arrays)) or "no arrays",
-            hint=f"Name the arrays {', '.join(names)}.",
-        )
-    for spec in specs:
+    if len(arrays) != len(signature.inputs):
+        raise _wrong_names(signature, arrays)
+    for spec in signature.inputs:
+        if spec.name not in arrays:
+            raise _wrong_names(signature, arrays)
         check_array(spec, arrays[spec.name])
+
+
+def _wrong_names(signature: Signature, arrays: Mapping[str, np.ndarray]) -> DataError:
+    names = sorted(spec.name for spec in signature.inputs)
+    return DataError(
+        "wrong-input-names",
+        f"the model takes {', '.join(map(str, signature.inputs))}.",
+        received=", ".join(sorted(arrays)) or "no arrays",
+        hint=f"Name the arrays {', '.join(names)}.",
+    )
 
 
 def check_array(spec: TensorSpec, array: np.ndarray) -> None:

@@ -34,8 +34,8 @@ _ALIASES = {"directml": "dml", "tensorrtrtx": "nvtensorrtrtx"}
 #: Names as their makers write them, where the provider's differs.
 _NAMES = {"WebGpu": "WebGPU", "Tensorrt": "TensorRT", "Xnnpack": "XNNPACK", "Dml": "DirectML"}
 
-#: Providers that compute in the types of the file, or can be told to; others, such as CoreML and QNN, may compute f32 in
-#: f16 and do not say so.
+#: Providers that compute in the types of the file, or can be told to; others, such as CoreML and QNN, may compute f32
+#: in f16 and do not say so.
 FAITHFUL = ("CPU", "CUDA", "TensorRT", "OpenVINO", "WebGPU", "XNNPACK")
 
 #: Operators that only carry data from one unit to another.

@@ -198,16 +198,16 @@ class OpenVinoSession(Session):
 
     def _memory(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The request's own memory for its inputs: that of the last call, where no length has changed since."""
-        import openvino
+        shapes = [inputs[spec.name].shape for spec in self.signature.inputs]
+        if shapes != [array.shape for array in self._fed]:
+            import openvino
 
-        arrays = [inputs[spec.name] for spec in self.signature.inputs]
-        if len(self._fed) != len(arrays) or any(old.shape != new.shape for old, new in zip(self._fed, arrays)):
             assert self._request is not None, "the session is closed"
             self._fed = []
-            tensors = [openvino.Tensor(array.dtype, openvino.Shape(array.shape)) for array in arrays]
-            for index, tensor in enumerate(tensors):
+            for index, (spec, shape) in enumerate(zip(self.signature.inputs, shapes)):
+                tensor = openvino.Tensor(np.dtype(spec.dtype), openvino.Shape(shape))
                 self._request.set_input_tensor(index, tensor)
-            self._fed = [tensor.data for tensor in tensors]
+                self._fed.append(tensor.data)
         return self._fed
 
     def _bind(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:

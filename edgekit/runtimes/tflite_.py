@@ -145,7 +145,7 @@ class TfliteSession(Session):
         self.inputs = [_tensor(detail, names[0]) for detail in interpreter.get_input_details()]
         self.outputs = [_tensor(detail, names[1]) for detail in interpreter.get_output_details()]
         self.signature = make_signature((t.spec for t in self.inputs), (t.spec for t in self.outputs), path)
-        self._shapes = {detail["index"]: tuple(detail["shape"]) for detail in interpreter.get_input_details()}
+        self._shapes = {detail["index"]: tuple(map(int, detail["shape"])) for detail in interpreter.get_input_details()}
         self._precision = precision_of(_types(interpreter))
         self._unit = unit
 
@@ -164,8 +164,14 @@ class TfliteSession(Session):
         self._interpreter = None
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
-        arrays = self._prepare(inputs)()
-        return {tensor.spec.name: tensor.decode(array) for tensor, array in zip(self.outputs, arrays)}
+        interpreter = self._interpreter
+        assert interpreter is not None, "the session is closed"
+        feed = [(tensor.index, tensor.encode(inputs[tensor.spec.name])) for tensor in self.inputs]
+        self._fit(interpreter, feed)
+        for index, array in feed:
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return {tensor.spec.name: tensor.decode(interpreter.get_tensor(tensor.index)) for tensor in self.outputs}
 
     def _prepare(self, inputs: Mapping[str, np.ndarray]) -> Callable[[], list[np.ndarray]]:
         interpreter = self._interpreter
@@ -199,14 +205,15 @@ class TfliteSession(Session):
 
     def _fit(self, interpreter: Interpreter, feed: list[tuple[int, np.ndarray]]) -> None:
         """Resize inputs whose free axes have another length than last time."""
-        changed = {index: array.shape for index, array in feed if self._shapes[index] != array.shape}
-        if not changed:
+        shapes = {index: array.shape for index, array in feed}
+        if shapes == self._shapes:
             return
-        for index, shape in changed.items():
-            self._shapes[index] = ()  # until the engine took it
-            interpreter.resize_tensor_input(index, shape)
+        before, self._shapes = self._shapes, {}  # until the engine took them
+        for index, shape in shapes.items():
+            if before.get(index) != shape:
+                interpreter.resize_tensor_input(index, shape)
         interpreter.allocate_tensors()
-        self._shapes.update(changed)
+        self._shapes = shapes
 
 
 def _signature_names(interpreter: Interpreter) -> tuple[dict[int, str], dict[int, str]]:

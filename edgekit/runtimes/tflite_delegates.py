@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from ctypes import CDLL
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def _library(name: str) -> tuple[str, str]:
 
 def _load(engine: Engine, unit: str, library: str, given: dict[str, str]) -> Any:
     try:
+        CDLL(library)  # the engine's own object stumbles again, when it is let go, over a library that is not there
         return engine.module.load_delegate(library, given)
     except (ValueError, OSError, RuntimeError) as err:
         words = engine_words(err)

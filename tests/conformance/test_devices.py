@@ -61,8 +61,12 @@ def emulated() -> Iterator[Device]:
 
 @pytest.mark.slow
 class TestEmulated(DeviceSuite):
-    runtimes = ENGINES
+    runtimes = ("onnxruntime",)  # each process takes seconds there; `tests/devices/test_arm.py` checks on all engines
 
     @pytest.fixture
     def device(self, emulated: Device) -> Device:
         return emulated
+
+    @pytest.mark.skip(reason="edgekit takes no turns on an emulated board: times taken there mean nothing")
+    def test_two_artifacts_take_turns(self, device: Device) -> None:
+        pass

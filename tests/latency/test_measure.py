@@ -60,7 +60,7 @@ def test_latency_of_two_artifacts_in_turns(executor: Executor, twin_onnx: Path) 
     seen: list[Progress] = []
     two = [candidate(executor, twin_onnx, name=name) for name in ("first", "second")]
     first, second = measure(two, executor, HERE, QUICK, seen.append)
-    turns = [step.stage.partition(":")[0] for step in seen[:4]]
+    turns = [step.stage.partition(":")[0] for step in seen if step.stage.endswith("or more")][:4]
     assert turns == ["first", "second", "second", "first"]
     for taken in (first, second):
         assert (taken.error, taken.converged, taken.batch) == (None, True, 1)
