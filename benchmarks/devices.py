@@ -23,11 +23,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import edgekit
 from benchmarks.measuring import conditions, foreign_cpu_s, table, write_between
+from edgekit.benching import bench
 from edgekit.checked import CheckRow
+from edgekit.checking import check
 from edgekit.devices.cache import cache_folder
-from edgekit.report.text import duration
+from edgekit.devices.preparation.prepare import prepare
+from edgekit.report.text import duration, percent
 
 BEGIN, END = "<!-- devices: begin -->", "<!-- devices: end -->"
 
@@ -79,7 +81,7 @@ def main() -> int:
         bare = [_from_nothing(place, demo) for place in BOARDS]
         timed, busy = _times(demo)
         rows = [row for place in (*PLACES, *BOARDS) for row in _checked(place, demo)]
-    text = f"{_table(rows, timed)}\n{_reasons(rows)}\n{_footer(builds, bare, busy)}\n"
+    text = f"{_table(rows, timed)}\n{reasons(rows)}\n{_footer(builds, bare, busy)}\n"
     print(text)
     if options.output is not None:
         write_between(options.output, BEGIN, END, text)
@@ -91,22 +93,22 @@ def _prepared() -> Iterator[str]:
     for place in PLACES:
         _, variant, name = place.device.partition("variant=")
         if variant:
-            (engine,) = edgekit.prepare(place.device).engines
-            yield f"{name.partition('?')[0]} {engine.version}"
-    edgekit.prepare(BOARDS[0].device)  # the other one takes the same wheels
+            (engine,) = prepare(place.device).engines
+            yield f"{name.partition('?')[0]} {str(engine.version).partition(' ')[0]}"
+    prepare(BOARDS[0].device)  # the other one takes the same wheels
 
 
 def _from_nothing(place: Place, demo: Path) -> float:
     """Seconds of a check of the kit as it is, with the board and its engines to be built first."""
     shutil.rmtree(cache_folder("boards"))
     started = time.perf_counter()
-    edgekit.check(demo / "edgekit-out" / "digits", device=place.device)
+    check(demo / "edgekit-out" / "digits", device=place.device)
     return time.perf_counter() - started
 
 
 def _checked(place: Place, demo: Path) -> Sequence[CheckRow]:
     kit, data = demo / "edgekit-out" / "digits", demo / "test.npz"
-    return edgekit.check(kit, data=data, labels="label", device=place.device, runtime=place.runtimes).results
+    return check(kit, data=data, labels="label", device=place.device, runtime=place.runtimes).results
 
 
 def _times(demo: Path) -> tuple[dict[tuple[str, str], float], float]:
@@ -115,7 +117,7 @@ def _times(demo: Path) -> tuple[dict[tuple[str, str], float], float]:
     found = {}
     for place in PLACES:
         if place.timed:
-            timed = edgekit.bench(demo / "edgekit-out" / "digits", device=place.device, runtime=place.runtimes)
+            timed = bench(demo / "edgekit-out" / "digits", device=place.device, runtime=place.runtimes)
             for row in timed.results:
                 if row.latency_ms is not None:
                     found[row.device, row.artifact] = row.latency_ms.p50
@@ -124,10 +126,11 @@ def _times(demo: Path) -> tuple[dict[tuple[str, str], float], float]:
 
 def _table(rows: Sequence[CheckRow], timed: dict[tuple[str, str], float]) -> str:
     head = ("Device", "Runtime", "Artifact", "Verdict", "SQNR", "Accuracy", "Precision", "Placement", "p50")
-    return table(head, [_line(row, timed.get((row.device, row.artifact))) for row in rows])
+    return table(head, [line(row, timed.get((row.device, row.artifact))) for row in rows])
 
 
-def _line(row: CheckRow, p50_ms: float | None) -> list[str]:
+def line(row: CheckRow, p50_ms: float | None) -> list[str]:
+    """One artifact on one device, as the table shows it; SQNR is that of its worst output."""
     ratios = [output.sqnr_db for output in row.outputs if output.sqnr_db is not None]
     ran = row.effective
     return [
@@ -136,14 +139,14 @@ def _line(row: CheckRow, p50_ms: float | None) -> list[str]:
         f"{row.target} {row.precision}",
         row.verdict,
         f"{min(ratios):.1f} dB" if ratios else "–",
-        f"{row.accuracy.value:.1%}" if row.accuracy else "–",
+        percent(row.accuracy.value) if row.accuracy else "–",
         (ran.precision.value if ran else None) or "–",
         (ran.placement.value if ran else None) or "–",
         "–" if p50_ms is None else duration(p50_ms),
     ]
 
 
-def _reasons(rows: Sequence[CheckRow]) -> str:
+def reasons(rows: Sequence[CheckRow]) -> str:
     """Why some are not verified, one line each; empty where all are."""
     lines = [
         f"- {row.target} {row.precision} on `{row.device}`: {' '.join(row.reasons)}\n"
@@ -158,9 +161,9 @@ def _footer(builds: Sequence[str], bare: Sequence[float], busy: float) -> str:
         f"{took:.0f} s ({place.device.partition('cpu=')[2]})" for place, took in zip(BOARDS, bare, strict=True)
     )
     return (
-        f"{conditions(_LIBRARIES, 'python benchmarks/devices.py')} Engine builds: {', '.join(builds)}. `edgekit check` "
-        f"of the six artifacts from no board at all, with the wheels in the cache: {seconds}; at most {BARE_S} s is "
-        f"the target. Other programs kept {busy:.2f} CPUs busy during the timings."
+        f"{conditions(_LIBRARIES, 'python benchmarks/devices.py')}. Engine builds: {', '.join(builds)}. "
+        f"`edgekit check` of the six artifacts from no board at all, with the wheels in the cache: {seconds}; at most "
+        f"{BARE_S} s is the target. Other programs kept {busy:.2f} CPUs busy during the timings."
     )
 
 
