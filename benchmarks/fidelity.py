@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.fidelity_others import beside_others
 from benchmarks.fidelity_parts import comparisons, convergence, repeats
 from benchmarks.fidelity_setup import Setup, setup
-from benchmarks.measuring import conditions, foreign_cpu_s
+from benchmarks.measuring import conditions, foreign_cpu_s, write_between
 
 BEGIN, END = "<!-- fidelity: begin -->", "<!-- fidelity: end -->"
 
@@ -50,21 +50,9 @@ def main() -> int:
             (options.folder / f"{part}.md").write_text(text)
     if options.output is not None:
         written = [options.folder / f"{part}.md" for part in PARTS]
-        write_into(options.output, "\n".join(path.read_text() for path in written if path.exists()))
+        text = "\n".join(path.read_text() for path in written if path.exists())
+        write_between(options.output, BEGIN, END, text)
     return 0
-
-
-def write_into(document: Path, text: str) -> None:
-    """Put the tables between their marks.
-
-    Raises:
-        ValueError: the document has no such marks.
-    """
-    before, begin, rest = document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no {BEGIN} and {END}")
-    document.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
 def _run(part: str, ready: Setup, trials: int | None) -> str:

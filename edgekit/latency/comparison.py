@@ -10,7 +10,7 @@ import numpy as np
 from edgekit.errors import UsageError
 from edgekit.figures import BenchRow, Comparison
 from edgekit.latency.looks import LOOKS, minimum_detectable
-from edgekit.latency.measured import MIN_OPENINGS
+from edgekit.latency.measured import EMULATED, MIN_OPENINGS
 from edgekit.latency.statistics import Estimate, estimate_ratio
 from edgekit.latency.turns import Turns
 from edgekit.latency.validity import NOT_CONVERGED
@@ -150,8 +150,8 @@ def _hindrances(turns: Turns) -> Iterator[str]:
     for which, side in sides:
         if side.error is not None:
             yield f"{which} was not timed: {side.error.message}"
-        if side.openings and side.openings[0].environment.emulated:
-            yield "the CPU is emulated, so these times are not representative of a device."
+    if any(side.openings and side.openings[0].environment.emulated for _, side in sides):
+        yield EMULATED
     if turns.new.scenario != "throughput" and turns.new.batch != turns.base.batch:
         yield f"the batch differs: {turns.new.batch} now, {turns.base.batch} in the baseline."
 

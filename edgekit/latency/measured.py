@@ -33,6 +33,9 @@ _COMMON_NAMES = {"asimd": "neon", "asimddp": "dotprod", "asimdhp": "fp16"}
 #: Under this many openings an interval over openings says next to nothing.
 MIN_OPENINGS = 3
 
+#: Why times of an emulator are neither compared nor counted.
+EMULATED = "the CPU or GPU is emulated, so these times are not representative of a device."
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

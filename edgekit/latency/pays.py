@@ -6,7 +6,7 @@ from typing import Literal
 
 from edgekit.figures import Pays
 from edgekit.latency.causes import Facts, likely_cause
-from edgekit.latency.measured import Measured
+from edgekit.latency.measured import EMULATED, Measured
 from edgekit.latency.statistics import Estimate, estimate_ratio
 from edgekit.latency.turns import Turns
 
@@ -97,7 +97,7 @@ def _unusable(parent: Measured, child: Measured) -> str | None:
         if side.error is not None or not side.openings:
             return f"{name} was not timed: {side.error.message if side.error else 'it has no openings.'}"
         if side.openings[0].environment.emulated:
-            return "the CPU or GPU is emulated, so these times are not representative of a device."
+            return EMULATED
     if parent.batch != child.batch and parent.scenario != "throughput":
         return f"the batch differs: {parent.batch} against {child.batch}."
     return None

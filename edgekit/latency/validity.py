@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.latency.measured import Measured
+from edgekit.latency.measured import EMULATED, Measured
 from edgekit.results import unique
 from edgekit.runtimes.environment import Snapshot
 from edgekit.runtimes.throttle import throttled_between
@@ -51,7 +51,7 @@ def timing_reasons(measured: Measured) -> tuple[str, ...]:
     if not measured.openings:
         return ()
     if measured.openings[0].environment.emulated:
-        return ("the CPU or GPU is emulated, so these times are not representative of a device.",)
+        return (EMULATED,)
     return tuple(_reasons(measured))
 
 

@@ -57,8 +57,8 @@ def how(result: CompareResult) -> str:
     if not rounds:
         return "Timed at different times: the intervals know nothing of how the machine differed between these."
     least, most = min(rounds), max(rounds)
-    count = str(most) if least == most else f"{least} to {most}"
-    return f"In turns, a fresh process for each opening, {count} rounds; the intervals are corrected for early stops."
+    count = text.count(most, "round") if least == most else f"{least} to {most} rounds"
+    return f"In turns, a fresh process for each opening, {count}; the intervals are corrected for early stops."
 
 
 def notes(result: CompareResult) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.fidelity import BEGIN, END, PARTS, write_into
+from benchmarks.fidelity import BEGIN, END, PARTS
 from benchmarks.fidelity_setup import HERE
 from benchmarks.fidelity_slowed import PERCENTS, install, name, slowed
 from edgekit.errors import UsageError
@@ -58,16 +58,6 @@ def test_the_slowed_runtime_takes_turns_with_the_real_one(twin_onnx: Path, tmp_p
     if found.rounds > 1:
         assert found.ratio is not None
         assert found.ratio.low <= found.ratio.value <= found.ratio.high
-
-
-def test_tables_replace_those_between_the_marks(tmp_path: Path) -> None:
-    document = tmp_path / "latency.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write_into(document, "new\n")
-    assert document.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    document.write_text("no marks")
-    with pytest.raises(ValueError, match="fidelity"):
-        write_into(document, "new\n")
 
 
 def test_the_documentation_has_a_place_for_them() -> None:
