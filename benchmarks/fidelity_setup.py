@@ -14,8 +14,8 @@ from benchmarks.fidelity_slowed import install
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.kit import Kit
-from edgekit.latency.measure import Run
 from edgekit.latency.measured import BenchSettings, Candidate
+from edgekit.latency.run import Run
 from edgekit.runtimes import runtime_for
 from edgekit.runtimes.base import OpenOptions
 from edgekit.types import Artifact, Blob

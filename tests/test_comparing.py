@@ -16,8 +16,11 @@ import edgekit
 from edgekit.errors import UsageError
 from edgekit.figures import BenchRow
 from edgekit.jobs.codec import from_json
+from edgekit.latency.measured import EMULATED
 from edgekit.report.terminal import view
 from edgekit.results import BenchResult, CompareResult
+from edgekit.runtimes.environment import SOFTWARE_GPU_VARIABLE
+from edgekit.runtimes.pairing import TURN_RUNS
 from edgekit.samples import save_npz
 from edgekit.sides import partners
 from edgekit.types import Evidence
@@ -171,6 +174,18 @@ def test_both_sides_run_as_they_were_asked_to(
         with pytest.raises(UsageError) as caught:
             edgekit.compare(twin_onnx, twin_onnx, runtime=runtime)
         assert caught.value.code == code
+
+
+def test_on_an_emulator_a_comparison_only_tests_the_path(
+    models: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOFTWARE_GPU_VARIABLE, "1")  # what a device with a GPU in software sets
+    result = edgekit.compare(models[0], models[1], data=models[2], threads=1)
+    (found,) = result.comparisons
+    assert (found.answer, found.reasons) == ("not comparable", (EMULATED,))
+    for one in (*result.base_results, *result.new_results):
+        assert one.openings == 1
+        assert one.samples <= 2 * TURN_RUNS
 
 
 def test_sizes_take_the_place_of_samples(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from edgekit.errors import EdgekitError
 from edgekit.figures import BenchRow, Pays
 from edgekit.kit import Kit
 from edgekit.latency.explain import Explainer
-from edgekit.latency.measure import Run, measure
+from edgekit.latency.measure import measure
 from edgekit.latency.measured import BenchSettings, Candidate, Measured
+from edgekit.latency.run import Run
 from edgekit.latency.validity import timing_reasons
 from edgekit.results import unique
 from edgekit.selection import Selected

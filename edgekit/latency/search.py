@@ -14,7 +14,7 @@ from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 
 if TYPE_CHECKING:
-    from edgekit.latency.measure import Execute, Run
+    from edgekit.latency.run import Execute, Run
 
 #: Batches that are tried, smallest first.
 BATCHES = (1, 2, 4, 8, 16, 32)

@@ -11,8 +11,9 @@ from edgekit.jobs.executor import Executor, OnProgress
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
 from edgekit.latency.looks import LAST_ALPHA, LOOK_ALPHA, LOOKS, estimate_rounds, minimum_detectable
-from edgekit.latency.measure import Run, within
+from edgekit.latency.measure import within
 from edgekit.latency.measured import BenchSettings, Candidate, Measured
+from edgekit.latency.run import Run
 from edgekit.latency.search import search
 from edgekit.latency.statistics import Estimate
 from edgekit.runtimes.pairing import PairJob, Side

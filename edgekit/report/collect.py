@@ -18,6 +18,7 @@ from edgekit.figures import (
     Recommendation,
     SourceSummary,
 )
+from edgekit.report.documents import Document
 from edgekit.report.history import History
 from edgekit.report.text import MEANING, where
 from edgekit.results import (
@@ -31,18 +32,6 @@ from edgekit.results import (
     unique,
 )
 from edgekit.types import Evidence, Verdict, worst
-
-#: A result that a report can show.
-Document = ExportResult | QuantizeResult | SensitivityResult | CheckResult | BenchResult | RunResult
-
-DOCUMENTS: tuple[type[Document], ...] = (
-    ExportResult,
-    QuantizeResult,
-    SensitivityResult,
-    CheckResult,
-    BenchResult,
-    RunResult,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from edgekit.errors import InternalError, UsageError
 from edgekit.jobs.codec import from_json
 from edgekit.kit import Kit
 from edgekit.report import text
-from edgekit.report.collect import DOCUMENTS, Document
+from edgekit.report.documents import DOCUMENTS, Document
 
 _BY_SCHEMA: dict[str, type[Document]] = {kind.schema: kind for kind in DOCUMENTS}
 

@@ -13,8 +13,9 @@ from edgekit.figures import BenchRow, Gain
 from edgekit.files import write_text, writing
 from edgekit.kit import Kit
 from edgekit.recommendation import recommend
-from edgekit.report.collect import Document, Summary, summarise
+from edgekit.report.collect import Summary, summarise
 from edgekit.report.csv_ import to_csv
+from edgekit.report.documents import Document
 from edgekit.report.history import History, history_of
 from edgekit.report.html import to_html
 from edgekit.report.kept import Kept, decode, kept_results

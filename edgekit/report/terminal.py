@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgekit.report import history, tables, text
-from edgekit.report.collect import Document, Summary, defaults, summarise
+from edgekit.report.collect import Summary, defaults, summarise
 from edgekit.report.comparison import comparison_view
+from edgekit.report.documents import Document
 from edgekit.report.terminal_devices import devices_view
 from edgekit.report.terminal_facts import doctor_view, inspection_view
 from edgekit.report.terminal_layers import layers_view

@@ -18,7 +18,7 @@ from edgekit.runtimes.placement import CPU, native_words, split_accelerator
 from edgekit.types import Effective, Reading
 
 if TYPE_CHECKING:
-    from edgekit.runtimes.tflite_ import TfliteSession
+    from edgekit.runtimes.tflite_session import TfliteSession
 
 ACCELERATORS = ("GPU", "NPU")
 

@@ -18,9 +18,9 @@ from edgekit.jobs.protocol import Job, Progress, Workspace
 from edgekit.runtimes.base import Arrays, OpenOptions
 from edgekit.runtimes.placement import CPU
 from edgekit.runtimes.profile import Case, EngineOperator, Profiler, case_of, timed_runs
-from edgekit.runtimes.tflite_ import TfliteSession
 from edgekit.runtimes.tflite_delegates import XNNPACK, open_delegated
 from edgekit.runtimes.tflite_engine import delegated, engine
+from edgekit.runtimes.tflite_session import TfliteSession
 from edgekit.types import Blob
 
 #: One opening of one prefix: inferences before those that count, and the seconds and inferences of these.

@@ -23,8 +23,9 @@ from edgekit.jobs.codec import from_json, to_json
 from edgekit.jobs.executor import Executor
 from edgekit.jobs.process import Context
 from edgekit.jobs.protocol import Progress
-from edgekit.latency.measure import BenchSettings, Candidate, Run, measure
+from edgekit.latency.measure import BenchSettings, Candidate, measure
 from edgekit.latency.pays import pays
+from edgekit.latency.run import Run
 from edgekit.latency.search import BATCHES
 from edgekit.latency.validity import NOT_CONVERGED, timing_reasons
 from edgekit.runtimes.base import OpenOptions

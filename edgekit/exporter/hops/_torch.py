@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from edgekit.errors import EdgekitError, JobFailed, ModelError
+from edgekit.errors import ModelError
 from edgekit.exporter.hops._onnx import name_outputs, opset_of, save
-from edgekit.exporter.hops._shapes import free_size, traced
+from edgekit.exporter.hops._shapes import traced
+from edgekit.exporter.sources._torch_trace import Traceable, evaluated, export_failed, input_shapes, trace
 from edgekit.exporter.sources.torch_ import load_program
 from edgekit.types import Signature
 
@@ -17,41 +18,12 @@ if TYPE_CHECKING:
     import torch
 
     from edgekit.exporter.graph import HopRequest
-    from edgekit.exporter.sources.torch_ import TorchModel
 
 #: Names of outputs while tracing: a layer called like an output would give one name to two values.
 PLACEHOLDER = "edgekit_output_"
 
 #: Operators that loop over time steps; their last flag says whether the batch comes first.
 _RECURRENT = frozenset({"lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input"})
-
-
-class Traceable(Protocol):
-    """A loaded model of torch, or of Keras on torch.
-
-    Attributes:
-        model: a ``torch.nn.Module``.
-    """
-
-    @property
-    def model(self) -> Any: ...
-
-    def __call__(self, *tensors: Any) -> tuple[Any, ...]: ...
-
-
-def positional(loaded: Traceable) -> torch.nn.Module:
-    """A module that takes inputs one by one and returns outputs as a tuple, in the signature's order."""
-    import torch
-
-    class Positional(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = loaded.model  # registers the weights
-
-        def forward(self, *tensors: Any) -> tuple[Any, ...]:
-            return loaded(*tensors)
-
-    return _evaluated(Positional())
 
 
 def named(loaded: Traceable, signature: Signature) -> torch.nn.Module:
@@ -67,14 +39,7 @@ def named(loaded: Traceable, signature: Signature) -> torch.nn.Module:
             outputs = loaded(*(tensors[spec.name] for spec in signature.inputs))
             return {spec.name: output for spec, output in zip(signature.outputs, outputs, strict=True)}
 
-    return _evaluated(Named())
-
-
-def _evaluated(module: torch.nn.Module) -> torch.nn.Module:
-    """The module out of training mode; a traced program, which has no modes, refuses to be asked."""
-    for part in module.modules():
-        part.training = False
-    return module
+    return evaluated(Named())
 
 
 def zeros(signature: Signature, batch: int) -> dict[str, torch.Tensor]:
@@ -90,62 +55,6 @@ def zeros(signature: Signature, batch: int) -> dict[str, torch.Tensor]:
         spec.name: torch.zeros(shape, dtype=getattr(torch, spec.dtype))
         for shape, spec in zip(shapes, signature.inputs, strict=True)
     }
-
-
-def program_of(loaded: TorchModel) -> torch.export.ExportedProgram:
-    """Trace a module; what the signature leaves free stays free, but the batch becomes 1 where torch cannot keep it.
-
-    Raises:
-        ModelError: torch cannot keep another dimension free.
-        JobFailed: torch cannot trace the model, with torch's reason.
-    """
-    inputs = loaded.signature.inputs
-    refusals: list[Exception] = []
-    for batch_is_free in (True, False):
-        samples = tuple(
-            sample if batch_is_free or spec.shape[0] is not None else sample[:1]
-            for spec, sample in zip(inputs, loaded.samples, strict=True)
-        )
-        free = [
-            [axis for axis, length in enumerate(spec.shape) if length is None and (axis or batch_is_free)]
-            for spec in inputs
-        ]
-        for strict in (False, True):
-            try:
-                program = _traced(loaded, samples, free, strict=strict)
-            except Exception as err:  # noqa: BLE001  # torch raises whatever its parts raise
-                refusals.append(err)
-                continue
-            fixed = _fixed(program, free)
-            for spec, axes in zip(inputs, fixed, strict=True):
-                if any(axes):
-                    raise free_size(spec)
-            if not any(fixed):
-                return program
-    raise export_failed(refusals[0]) from refusals[0]
-
-
-def _traced(
-    loaded: TorchModel, samples: tuple[torch.Tensor, ...], free: list[list[int]], *, strict: bool
-) -> torch.export.ExportedProgram:
-    import torch
-
-    sizes = tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for axes in free)
-    with torch.no_grad():
-        return torch.export.export(positional(loaded), samples, dynamic_shapes=(sizes,), strict=strict)
-
-
-def _fixed(program: torch.export.ExportedProgram, free: list[list[int]]) -> list[list[int]]:
-    """Axes per input that should be free and are not: torch fixes what the model's own code depends on."""
-    shapes = input_shapes(program)
-    return [[axis for axis in axes if isinstance(shape[axis], int)] for axes, shape in zip(free, shapes, strict=True)]
-
-
-def input_shapes(program: torch.export.ExportedProgram) -> list[tuple[Any, ...]]:
-    """Lengths of each input that is a tensor; a symbol where it is free."""
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    users = [nodes.get(str(name)) for name in program.graph_signature.user_inputs]
-    return [tuple(node.meta["val"].shape) for node in users if node is not None and hasattr(node.meta["val"], "shape")]
 
 
 def program_for(request: HopRequest) -> torch.export.ExportedProgram:
@@ -170,7 +79,7 @@ def program_for(request: HopRequest) -> torch.export.ExportedProgram:
         sizes = [have if isinstance(have, int) else want or have.node.hint for want, have in lengths]
         samples.append(torch.zeros(sizes, dtype=getattr(torch, spec.dtype)))
         free.append([axis for axis, (want, have) in enumerate(lengths) if want is None and not isinstance(have, int)])
-    return _traced(loaded, tuple(samples), free, strict=False)
+    return trace(loaded, tuple(samples), free, strict=False)
 
 
 def to_onnx(
@@ -224,17 +133,6 @@ def _name_batch(graph: Any) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
                 dim.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", "batch", dim.dim_param)
-
-
-def export_failed(cause: BaseException) -> EdgekitError:
-    """Torch's reason in one line."""
-    if isinstance(cause, EdgekitError):
-        return cause
-    return JobFailed(
-        "torch-export-failed",
-        f"torch cannot export the model: {next(iter(str(cause).strip().splitlines()), type(cause).__name__)}",
-        hint="Choose another --route.",
-    )
 
 
 def refuse_loops(program: torch.export.ExportedProgram, most_steps: int) -> None:

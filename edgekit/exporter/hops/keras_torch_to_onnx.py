@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.exporter.hops._names import layer_scopes
 from edgekit.exporter.hops._normalization import fold_normalization
-from edgekit.exporter.hops._torch import fixed_batch, positional, to_onnx, zeros
+from edgekit.exporter.hops._torch import fixed_batch, to_onnx, zeros
+from edgekit.exporter.sources._torch_trace import positional
 from edgekit.exporter.sources.keras_ import load
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.exporter.hops._openvino import save
-from edgekit.exporter.hops._torch import input_shapes, program_for, refuse_loops
+from edgekit.exporter.hops._torch import program_for, refuse_loops
+from edgekit.exporter.sources._torch_trace import input_shapes
 
 if TYPE_CHECKING:
     from edgekit.exporter.graph import HopRequest

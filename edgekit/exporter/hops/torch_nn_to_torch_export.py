@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.exporter.hops._torch import program_of
+from edgekit.exporter.sources._torch_trace import program_of
 from edgekit.exporter.sources.torch_ import load_module
 
 if TYPE_CHECKING:

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from edgekit.exporter.sources._torch_trace import Sampled, Traceable, program_of
 from edgekit.exporter.sources.keras_session import KerasSession
 from edgekit.exporter.sources.keras_signature import packed
 from edgekit.exporter.sources.torch_session import TorchSession
 from edgekit.runtimes.base import Arrays, Session
-from edgekit.types import Effective, Reading
-
-if TYPE_CHECKING:
-    from edgekit.exporter.sources.keras_ import KerasModel
-    from edgekit.exporter.sources.torch_ import TorchModel
+from edgekit.types import Effective, Reading, Signature
 
 Ways = Mapping[str, Callable[[], Session]]
+
+
+class LoadedKeras(Traceable, Protocol):
+    """A loaded Keras model; `open` runs it as it is checked."""
+
+    @property
+    def signature(self) -> Signature: ...
+
+    def open(self) -> Session: ...
+
+
+class LoadedTorch(Sampled, Protocol):
+    """A loaded torch module, or a program; `open` runs it as it is checked."""
+
+    @property
+    def program(self) -> Any: ...
+
+    def open(self) -> Session: ...
 
 
 class PredictSession(KerasSession):
@@ -26,7 +41,7 @@ class PredictSession(KerasSession):
     The OpenVINO backend leaves the precision to the engine there, which is bfloat16 on a CPU that has it.
     """
 
-    def __init__(self, loaded: KerasModel) -> None:
+    def __init__(self, loaded: LoadedKeras) -> None:
         super().__init__(loaded.signature, loaded)
         self._model = loaded.model
 
@@ -51,7 +66,7 @@ class PredictSession(KerasSession):
         return Effective(unknown if compiled is None else computed_precision(compiled), Reading("CPU", "inferred"))
 
 
-def ways_of_keras(loaded: KerasModel) -> Ways:
+def ways_of_keras(loaded: LoadedKeras) -> Ways:
     """``predict``; ``eager``, which is ``model(x)``; and ``compiled`` as the backend does it.
 
     The OpenVINO backend compiles in ``predict`` and has no other way to.
@@ -72,7 +87,7 @@ def ways_of_keras(loaded: KerasModel) -> Ways:
     return found
 
 
-def ways_of_torch(loaded: TorchModel) -> Ways:
+def ways_of_torch(loaded: LoadedTorch) -> Ways:
     """``eager``, which is ``model(x)``; ``compiled`` by ``torch.compile``; ``exported``, a program of ``torch.export``.
 
     A program has no other form: to call it is to run it as exported.
@@ -99,11 +114,9 @@ def _compiled_by_tensorflow(call: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def _compiled(loaded: TorchModel) -> Session:
+def _compiled(loaded: LoadedTorch) -> Session:
     return TorchSession(loaded.signature, compiled_by_torch(loaded))
 
 
-def _exported(loaded: TorchModel) -> Session:
-    from edgekit.exporter.hops._torch import program_of
-
+def _exported(loaded: LoadedTorch) -> Session:
     return loaded.open() if loaded.program is not None else TorchSession(loaded.signature, program_of(loaded).module())
