@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib import util
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -89,13 +90,10 @@ class TestJax(Framework):
         return twin_jax_fixed
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 class TestTorch(Framework):
     name = "torch"
     suffix = ".pt2"
-
-    @pytest.fixture(autouse=True)
-    def installed(self) -> None:
-        pytest.importorskip("torch")
 
     @pytest.fixture
     def free(self, twin_torch: Path) -> Path:
