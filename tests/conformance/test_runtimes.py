@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from importlib import util
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ class TestJax(Framework):
         return twin_jax_fixed
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+@pytest.mark.skipif(util.find_spec("torch") is None, reason="needs torch")
 class TestTorch(Framework):
     name = "torch"
     suffix = ".pt2"
