@@ -39,13 +39,15 @@ class RuntimeSuite:
     Attributes:
         name: of the row in the registry.
         suffix: of the files it opens.
-        takes_options: whether threads and accelerator can be set; where they cannot, setting them is refused.
+        takes_options: whether threads can be set; where they cannot, setting them is refused.
+        accelerates: whether an accelerator can be asked for.
         binds: whether inputs and outputs can be bound once.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
     takes_options: ClassVar[bool] = True
+    accelerates: ClassVar[bool] = True
     binds: ClassVar[bool] = True
 
     def runtime(self) -> Runtime:
@@ -212,7 +214,7 @@ class RuntimeSuite:
         raised(UsageError, self.runtime().open, free, OpenOptions(threads=0))
 
     def test_an_accelerator_that_is_not_there_is_an_error(self, free: Path) -> None:
-        kind = MissingError if self.takes_options else UsageError
+        kind = MissingError if self.accelerates else UsageError
         error = raised(kind, self.runtime().open, free, OpenOptions(accelerator="Abacus"))
         assert "Abacus" in str(error)
 

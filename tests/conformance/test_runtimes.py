@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.runtimes import RUNTIMES
-from edgekit.testing.runtime_suite import RuntimeSuite
+from edgekit.errors import MissingError
+from edgekit.runtimes import RUNTIMES, OpenOptions
+from edgekit.testing.runtime_suite import RuntimeSuite, assert_right
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -66,6 +67,7 @@ class Framework(RuntimeSuite):
 class TestKeras(Framework):
     name = "keras"
     suffix = ".keras"
+    accelerates = False
 
     @pytest.fixture
     def free(self, twin_keras: Path) -> Path:
@@ -88,6 +90,11 @@ class TestJax(Framework):
     def fixed(self, twin_jax_fixed: Path) -> Path:
         return twin_jax_fixed
 
+    def test_a_platform_of_jax_is_used_by_name(self, free: Path) -> None:
+        with self.opened(free, accelerator="cpu") as session:
+            assert_right(session, 3)
+            assert session.effective().placement.value == "CPU"
+
 
 @pytest.mark.skipif(util.find_spec("torch") is None, reason="needs torch")
 class TestTorch(Framework):
@@ -101,6 +108,23 @@ class TestTorch(Framework):
     @pytest.fixture
     def fixed(self, twin_torch_fixed: Path) -> Path:
         return twin_torch_fixed
+
+    def test_a_program_moves_to_a_device_of_torch(self, free: Path) -> None:
+        """As it goes to CUDA; that one is asked for where there is one."""
+        import torch
+
+        from edgekit.exporter.loading import Loading
+        from edgekit.exporter.sources.torch_ import load_program
+
+        with load_program(free, Loading()).open_on("cpu") as session:
+            assert_right(session, 3)
+        if torch.cuda.is_available():
+            with self.opened(free, accelerator="CUDA") as session:
+                assert_right(session, 3)
+                assert session.effective().placement.value == "CUDA"
+        else:
+            with pytest.raises(MissingError, match=r"torch \S+ \(built .*\) sees no GPU"):
+                self.runtime().open(free, OpenOptions(accelerator="CUDA"))
 
 
 @pytest.mark.slow

@@ -142,22 +142,31 @@ class JaxModel(Loaded):
 class JaxSession(Session):
     """A function, compiled by JAX once per input shape. Outputs are numpy arrays of the signature's dtypes."""
 
-    def __init__(self, signature: Signature, call: Callable[..., Any]) -> None:
-        """Args: names and types, and the compiled function of arrays in the signature's order."""
+    def __init__(self, signature: Signature, call: Callable[..., Any], device: Any = None) -> None:
+        """Args:
+        signature: names and types.
+        call: the compiled function of arrays in the signature's order.
+        device: a ``jax.Device``; None for the CPU that the process was kept to.
+        """
         self.signature = signature
+        self._device = device
         self._call: Callable[..., Any] | None = call
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
         assert self._call is not None, "the session is closed"
-        outputs = self._call(*(np.asarray(inputs[spec.name]) for spec in self.signature.inputs))
+        import jax
+
+        with jax.default_device(self._device):
+            outputs = self._call(*(np.asarray(inputs[spec.name]) for spec in self.signature.inputs))
         return {
             spec.name: np.array(output, dtype=spec.dtype)
             for spec, output in zip(self.signature.outputs, outputs, strict=True)
         }
 
     def effective(self) -> Effective:
-        """JAX reports neither; the process was kept off accelerators."""
-        return Effective(Reading("f32", "inferred"), Reading("CPU", "inferred"))
+        """JAX reports neither; it computes on the device that it was given."""
+        placement = "CPU" if self._device is None else str(self._device.platform).upper()
+        return Effective(Reading("f32", "inferred"), Reading(placement, "inferred"))
 
     def close(self) -> None:
         self._call = None

@@ -88,6 +88,13 @@ class TorchModel(Loaded):
     def open(self) -> TorchSession:
         return TorchSession(self.signature, self)
 
+    def open_on(self, device: str) -> TorchSession:
+        """A program on another device of torch: its weights, and the tensors that it makes itself."""
+        from torch.export.passes import move_to_device_pass
+
+        there = move_to_device_pass(self.program, device)
+        return TorchSession(self.signature, replace(self, program=there, model=there.module()), device)
+
     def ways(self) -> Mapping[str, Callable[[], Session]]:
         return ways_of_torch(self)
 

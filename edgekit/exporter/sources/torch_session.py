@@ -1,4 +1,4 @@
-"""Torch as the reference: on the CPU, in the model's own precision."""
+"""Torch as the reference, in the model's own precision."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from edgekit.types import Effective, Reading, Signature
 class TorchSession(Session):
     """A loaded model. Outputs are numpy arrays of the signature's dtypes, owned by the caller."""
 
-    def __init__(self, signature: Signature, call: Callable[..., tuple[Any, ...]]) -> None:
-        """Args: names and types, and the model as a function of tensors in the signature's order."""
+    def __init__(self, signature: Signature, call: Callable[..., tuple[Any, ...]], device: str = "cpu") -> None:
+        """Args:
+        signature: names and types.
+        call: the model as a function of tensors in the signature's order.
+        device: of torch, where the model lies.
+        """
         self.signature = signature
+        self._device = device
         self._call: Callable[..., tuple[Any, ...]] | None = call
 
     def _run(self, inputs: Mapping[str, np.ndarray]) -> Arrays:
@@ -24,7 +29,8 @@ class TorchSession(Session):
 
         assert self._call is not None, "the session is closed"
         # A copy: torch warns about arrays that it must not write to, such as memory-mapped ones.
-        tensors = [torch.from_numpy(np.array(inputs[spec.name], order="C")) for spec in self.signature.inputs]
+        arrays = (np.array(inputs[spec.name], order="C") for spec in self.signature.inputs)
+        tensors = [torch.from_numpy(array).to(self._device) for array in arrays]
         with torch.no_grad():
             outputs = self._call(*tensors)
         return {
@@ -33,8 +39,8 @@ class TorchSession(Session):
         }
 
     def effective(self) -> Effective:
-        """Torch reports neither; the process was kept off accelerators."""
-        return Effective(Reading("f32", "inferred"), Reading("CPU", "inferred"))
+        """Torch reports neither; it computes where its tensors lie."""
+        return Effective(Reading("f32", "inferred"), Reading(self._device.upper(), "inferred"))
 
     def close(self) -> None:
         self._call = None
