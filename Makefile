@@ -3,8 +3,10 @@
 #   PYTHON=…   the interpreter; by default the first that works of python3.11, 3.12, 3.13 and python3
 #   EXTRAS=…   what to install of edgekit; by default everything, without torch where pip cannot find its CPU build
 #   JOBS=…     test processes side by side
+#   TESTS=…    what another Python's tests are; by default all
 
 JOBS ?= 2
+TESTS ?= tests
 BIN := .venv/bin
 # $(call find,NAMES): the first interpreter that runs and is new enough. A name on PATH alone proves nothing.
 find = $(shell for p in $(1); do \
@@ -48,7 +50,7 @@ docs: .venv/.stamp ## write the generated tables of README.md
 	$(BIN)/python docs/generate.py
 
 test-3.12 test-3.13: test-%: .venv-%/.stamp ## run the quick tests on another Python
-	.venv-$*/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	.venv-$*/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
 
 test-tensorflow: .venv-tensorflow/.stamp ## run the tests that need TensorFlow, which nothing else does
 	.venv-tensorflow/bin/python -m pytest -m tensorflow tests/conformance/test_hops.py tests/data/test_factory.py \
