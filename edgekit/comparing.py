@@ -219,7 +219,7 @@ def _in_turns(pairs: Sequence[tuple[Selected, Selected]], match: Matched, live: 
         base, new = live.candidates(pair, inputs)
         with work.reporter.task(f"{new.name} and {base.name} in turns on {live.device.name}") as update:
             turns = take_turns(
-                *(base, new, work.executor, live.device.context(), settings), max_regression=limit, on_progress=update
+                base, new, work.executor, live.device.context(), settings, max_regression=limit, on_progress=update
             )
         rows = _rows(pair, turns, live)
         found.base.append(rows[0])

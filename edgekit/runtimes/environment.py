@@ -18,6 +18,7 @@ from typing import Optional
 
 import numpy as np
 
+from edgekit.runtimes.cooling import temperature_c
 from edgekit.runtimes.throttle import NOW, throttle_flags
 
 #: Set for processes whose GPU is in software, see `edgekit.devices.software_gpu`.
@@ -157,8 +158,6 @@ def probe(proc: Path = PROC, sys: Path = SYS) -> Environment:
 def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
     """Read everything that changes."""
     cpus = _affinity()
-    zones = [_number(_read(zone / "temp")) for zone in _folders(sys / "class" / "thermal", "thermal_zone*")]
-    temperatures = [zone / 1000 for zone in zones if zone is not None]
     throttles = _numbers(sys, cpus, "thermal_throttle/core_throttle_count")
     flags = throttle_flags(sys)
     return Snapshot(
@@ -167,7 +166,7 @@ def snapshot(proc: Path = PROC, sys: Path = SYS) -> Snapshot:
         busy_cpu_s=_busy_cpu_s(proc),
         load_average=_load_average(),
         frequency_mhz=frequency_mhz(sys),
-        temperature_c=max(temperatures, default=None),
+        temperature_c=temperature_c(sys),
         throttle_events=int(sum(throttles)) if throttles else None,
         throttled=_throttled(sys, flags),
         throttle_flags=flags,

@@ -10,11 +10,10 @@ import gc
 import math
 import resource
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, TypeVar
@@ -26,6 +25,7 @@ from edgekit.jobs.protocol import Progress, Workspace
 from edgekit.runtimes.base import Copies, OpenOptions, Runtime, Session
 from edgekit.runtimes.cooling import Cooled, cool_down
 from edgekit.runtimes.environment import Environment, Snapshot, frequency_mhz, probe, snapshot
+from edgekit.runtimes.peak_memory import begin_peak, peak_rss_bytes
 from edgekit.runtimes.widths import narrowed
 from edgekit.types import Blob, Effective, Signature
 
@@ -34,9 +34,6 @@ from edgekit.types import Blob, Effective, Signature
 STEADY_SHARE = (0.01, 0.04)
 
 T = TypeVar("T")
-
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -192,7 +189,7 @@ def open_warm(
     """Open an artifact until ``stack`` closes it, and warm it up; see `time_opening`."""
     version = runtime.version()  # imports the engine
     cooled = cool_down(plan.cool_to_c, plan.cool_max_s)
-    base_rss_bytes = _begin_memory()
+    base_rss_bytes = begin_peak()
     begun = time.perf_counter_ns()
     sessions = runtime.open_streams(path, options, plan.streams)
     load_ns = time.perf_counter_ns() - begun
@@ -222,7 +219,7 @@ def opening_of(warm: Warm, timed: Timed, watched: Watched, plan: TimingPlan, wor
         seconds=(time.perf_counter_ns() - warm.begun_ns) / 1e9,
         copies=warm.session.copies if plan.copy else "nothing",
         base_rss_bytes=warm.base_rss_bytes,
-        peak_rss_bytes=_peak_rss_bytes(),
+        peak_rss_bytes=peak_rss_bytes(),
         page_faults_per_inference=watched.page_faults / len(timed.samples),
         preemptions_per_inference=watched.preemptions / len(timed.samples),
         environment=probe(),
@@ -382,28 +379,3 @@ def _streams(infers: Sequence[Callable[[], object]], min_s: float, min_runs: int
         done = [future.result() for future in going]
     samples = [sample for each, _ in done for sample in each]
     return Timed(samples, max(end for _, end in done) - begin, mhz)
-
-
-def _begin_memory() -> int:
-    """Resident bytes now; from here on the kernel tracks a new peak, where it lets us ask for one."""
-    with suppress(OSError):  # where it is refused the peak counts from the start of the process
-        _CLEAR_REFS.write_text("5")  # resets VmHWM, proc_pid_clear_refs(5)
-    return _status_bytes("VmRSS") or _rusage_peak_bytes()
-
-
-def _peak_rss_bytes() -> int:
-    return _status_bytes("VmHWM") or _rusage_peak_bytes()
-
-
-def _status_bytes(key: str) -> int:
-    """A field of ``/proc/self/status``; 0 where there is none. ``ru_maxrss`` would count the parent's pages too."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), 0)
-
-
-def _rusage_peak_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 from edgekit.devices.base import Device, DeviceSpec
 from edgekit.devices.emulated.board import Board
@@ -84,13 +85,12 @@ class EmulatedDevice(Device):
         """
         with self._guard:
             if self._inner is None:
-                try:
+                with ExitStack() as undo:
+                    undo.callback(self._board.stop)
                     inner = SshDevice.at(self.name, self._board.start(), threads=self._spec.threads, here=True)
                     self._facts = ask(inner.connection, inner.folder)
                     assert_core(self._core, self._facts.hwcap)
-                except BaseException:
-                    self._board.stop()
-                    raise
+                    undo.pop_all()
                 self._inner = inner
             return self._inner
 

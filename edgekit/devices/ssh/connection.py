@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from edgekit.devices.ssh.client import (
     CONNECT_S,
@@ -160,20 +160,7 @@ class Connection:
             MissingError: see `open`; or it did not end in time.
             JobCrashed: the connection broke.
         """
-        self.open()
-        words = self._client(limited_command(command, timeout_s))
-        try:
-            done = subprocess.run(
-                words,
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                timeout=timeout_s + GRACE_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as err:
-            raise self._too_slow(timeout_s) from err
-        return self._judged(Completed(done.stdout, done.stderr, done.returncode), timeout_s)
+        return self._finished(command, timeout_s, input=stdin or b"")
 
     def check(self, command: str, *, stdin: bytes | None = None, timeout_s: float) -> bytes:
         """Run a shell command that has to succeed, and return what it printed.
@@ -199,17 +186,15 @@ class Connection:
         size = path.stat().st_size
         timeout_s = 60 + size / SLOWEST
         script = Put(remote, size, sha256)
-        said = self.check(script.look, timeout_s=timeout_s).split()[
-            -1
-        ]  # the login shell may have said something before
+        *_, said = self.check(script.look, timeout_s=timeout_s).split()  # what the login shell says comes before
         if said == b"whole":
             return
         with path.open("rb") as content:
             start = content.seek(int(said) if int(said) <= size else 0)
-            done = self._fed(script.append(start), content, timeout_s)
+            done = self._finished(script.append(start), timeout_s, stdin=content)
             if done.code == BUSY:
                 content.seek(0)
-                done = self._fed(script.append_alone(), content, timeout_s)
+                done = self._finished(script.append_alone(), timeout_s, stdin=content)
         if done.code == DAMAGED:
             raise MissingError(
                 "damaged-transfer",
@@ -251,15 +236,16 @@ class Connection:
             start_new_session=True,  # an interrupt at the terminal is for edgekit, which ends the client itself
         )
 
-    def _fed(self, command: str, content: IO[bytes], timeout_s: float) -> Completed:
+    def _finished(self, command: str, timeout_s: float, **given: Any) -> Completed:
+        """A command with what `subprocess.run` takes for its input."""
         self.open()
         try:
             done = subprocess.run(
                 self._client(limited_command(command, timeout_s)),
-                stdin=content,
                 capture_output=True,
                 timeout=timeout_s + GRACE_S,
                 check=False,
+                **given,
             )
         except subprocess.TimeoutExpired as err:
             raise self._too_slow(timeout_s) from err

@@ -23,7 +23,6 @@ FOLDER = ".cache/edgekit"
 #: Seconds after which a remote time limit ends an agent, whatever it does: a last net below the agent's own limits.
 AGENT_LIFE_S = 24 * 3600
 
-
 #: How Python says that a disk is full, when a job could not write there.
 _NO_SPACE = re.compile(r"\[Errno (28|122)\]")
 
